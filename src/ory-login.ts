@@ -8,8 +8,7 @@
  *
  * HELP below is this program's contract; Ory's is https://www.ory.sh/docs/kratos/self-service/flows/user-login
  */
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import type { Writable } from 'node:stream'
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
@@ -17,7 +16,6 @@ import { parse as parseDotenv } from 'dotenv'
 import { type Dispatcher, EnvHttpProxyAgent, fetch, type Headers, Pool, type RequestInit } from 'undici'
 
 export const VERSION = '1.0.0'
-
 const EXIT = { verified: 0, unexpected: 1, usage: 2, refused: 3, unanswered: 4 } as const
 type Verdict = Exclude<keyof typeof EXIT, 'verified'>
 
@@ -26,18 +24,13 @@ const DEFAULTS = { BASE_URL: 'http://127.0.0.1:4433', IDENT: 'demo@example.com',
 
 // biome-ignore format: a table
 const OPTIONS = {
-  help:    { type: 'boolean', short: 'h' },
-  version: { type: 'boolean' },
-  timeout: { type: 'string', default: '30' },
-  logout:  { type: 'boolean' },
-  json:    { type: 'boolean' },
-  verbose: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' }, timeout: { type: 'string', default: '30' },
+  logout: { type: 'boolean' }, json: { type: 'boolean' }, verbose: { type: 'boolean' },
 } as const
 
 const HELP = `Usage: ory-login [options]
 
-Proves that a person can log in to an Ory project with a password: starts a native login flow, submits the
-credentials, and asks whoami whether the session is real.
+Proves that a person can log in to an Ory project: starts a native flow, submits a password, and verifies the session.
 
 Variables, from the environment, else from .env in the working directory, else the demo defaults:
   BASE_URL  public API of the project, such as https://your-slug.projects.oryapis.com (${DEFAULTS.BASE_URL})
@@ -49,8 +42,7 @@ Options:
   --logout             end the session once it is verified, so that none is left behind
   --json               print one JSON value on stdout, for success and for failure
   --verbose            report each request on stderr
-  -h, --help           print this
-  --version            print the version
+  -h, --help; --version
 
 Exit codes:
   0  verified: whoami confirmed an active session of the identity that logged in
@@ -60,6 +52,8 @@ Exit codes:
   4  no usable answer: network, TLS, proxy, time, rate limit, or a 5xx
 `
 
+/** Ory lists the user agent with the session. */
+const HEADERS = { accept: 'application/json', 'user-agent': `ory-login/${VERSION}` }
 const REQUEST_LIMIT_MS = 10_000
 const BODY_LIMIT_BYTES = 2 ** 20
 const ATTEMPTS = 3
@@ -74,7 +68,6 @@ const STEPS = {
   whoami: { name: 'verify session',     method: 'GET',    path: '/sessions/whoami',         status: 200, promise: 'an active session of the identity that logged in' },
   logout: { name: 'log out',            method: 'DELETE', path: '/self-service/logout/api', status: 204, promise: 'nothing' },
 }
-
 type Step = keyof typeof STEPS
 
 /** What a pattern finds in "<step> <status or code> <Ory's ids>: <text>", what that means, and what to do about it. */
@@ -83,15 +76,12 @@ type Meaning = readonly [pattern: RegExp, verdict: Verdict, meaning: string, hin
 /** All that can come in place of what a step promises. The first row that fits counts. */
 // biome-ignore format: a table, one row a line
 const MEANINGS: readonly Meaning[] = [
-  // At every step
   [/^\w+ 429 /, 'unanswered', 'the rate limit of this project is reached', 'wait, and run less often: on Ory Network login submits share a limit with registration, recovery and settings'],
   [/^\w+ 5\d\d /, 'unanswered', 'Ory, or something before it, is down; this says nothing about the credentials', 'try again later, look at the status and the logs of the project, and check the slug in BASE_URL'],
   [/^start 307 /, 'unexpected', 'a redirect, as the admin port of Ory Kratos gives', 'set BASE_URL to the public port (4433 by default), not the admin port (4434)'],
   [/^\w+ 3\d\d /, 'unexpected', 'a redirect, which is not followed: it could take the password elsewhere', 'set BASE_URL to where the public API itself answers, with https if it redirects there'],
-  // Start login flow
   [/^start 404 /, 'unexpected', 'there is no Ory project at BASE_URL', 'check BASE_URL for a wrong slug, a wrong path prefix, or the address of another service'],
   [/^start 4.*\bsession_already_available\b/, 'unexpected', 'Ory saw a cookie or a token that was not sent from here', 'check for a proxy before Ory that adds cookies or headers'],
-  // Submit credentials
   [/^submit 4.*\b4000006\b/, 'refused', 'wrong password or unknown identifier; Ory does not say which', 'check IDENT and PASS, and that the identity exists in this project'],
   [/^submit 4.*\b4000002\b/, 'refused', 'Ory found a field of the login empty', 'check IDENT and PASS, and for a proxy before Ory that changes requests'],
   [/^submit 4.*\b4000037\b/, 'refused', 'no account has this identifier', 'check IDENT, and that the identity exists in this project and has a password'],
@@ -104,14 +94,11 @@ const MEANINGS: readonly Meaning[] = [
   [/^submit (410|4.*\bself_service_flow_expired)\b/, 'unexpected', 'the flow expired before it was submitted', "check the servers' clocks, and the lifespan of login flows (selfservice.flows.login.lifespan)"],
   [/^submit 404 .*Unable to locate the resource/, 'unexpected', 'the server that got the submit does not know the flow', 'if several servers answer at BASE_URL, give them one database'],
   [/^submit 4.*\b4000001\b/, 'unexpected', 'Ory did not take the request as a native login', "read Ory's text: a proxy before Ory may add a cookie or an Origin header, or change the body"],
-  // Verify session
   [/^whoami 200 .*\bactive: false\b/, 'unexpected', 'the session is not active', 'check the session settings of the project, and for a cache before Ory'],
   [/^whoami 200 /, 'unexpected', 'whoami names no identity, or another than the one that logged in', 'check for a cache or a proxy before Ory that mixes sessions up'],
   [/^whoami 401 /, 'unexpected', 'the session token that Ory has just given was refused', 'check for a proxy before Ory that strips X-Session-Token, and that all servers share one database'],
   [/^whoami 403 .*\bsession_aal2_required\b/, 'refused', 'the password is right, but this identity has a second factor', 'use a test identity without a second factor'],
-  // Log out
-  [/^logout 403 /, 'unexpected', 'Ory does not know the session that it has just confirmed', 'check that all servers at BASE_URL share one database'],
-  // No answer at all. The code is that of the real cause, behind PROXY where the proxy failed
+  // No answer: the code is that of the real cause, after PROXY where it was the proxy that failed.
   [/^\w+ PROXY 40[37] /, 'unanswered', 'the proxy refuses; Ory was not reached', 'check user and password in HTTPS_PROXY or HTTP_PROXY, or name the host of BASE_URL in NO_PROXY'],
   [/^\w+ PROXY /, 'unanswered', 'the proxy cannot be reached or does not connect; Ory was not reached', 'check HTTPS_PROXY and HTTP_PROXY, or name the host of BASE_URL in NO_PROXY'],
   [/^\w+ ECONNREFUSED /, 'unanswered', 'nothing listens there', 'check host and port in BASE_URL, and that Ory is running'],
@@ -124,15 +111,11 @@ const MEANINGS: readonly Meaning[] = [
   [/^\w+ (\w*CERT|UNABLE_TO_)/, 'unanswered', "the server's certificate is not trusted here", 'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
   [/^\w+ (ERR_SSL_\w+|EPROTO) /, 'unanswered', 'the TLS handshake failed, as it does where a plain http port is asked for https', 'check the port in BASE_URL, and whether it should begin with http://'],
   [/^\w+ (HTTPParserError|UND_ERR_HEADERS_OVERFLOW|Z_\w+|ERR_ASSERTION|BODY_TOO_LARGE) /, 'unexpected', 'what came is no sound HTTP answer', 'check host and port in BASE_URL: another service may listen there'],
-  [/^\w+ Error bad port/, 'usage', 'fetch refuses to use the port in BASE_URL', 'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
+  [/^\w+ Error : bad port/, 'usage', 'fetch refuses to use the port in BASE_URL', 'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
   [/^\w+ \D/, 'unanswered', 'the request failed', 'check BASE_URL and the network between here and Ory'],
 ]
-const ELSE: Meaning = [
-  /^/,
-  'unexpected',
-  "this is not what Ory's API promises",
-  'check BASE_URL and what stands before Ory',
-]
+// biome-ignore format: a row
+const ELSE: Meaning = [/^/, 'unexpected', "this is not what Ory's API promises", 'check BASE_URL and what stands before Ory']
 
 /** What an error means that is no answer to a step, by what the program was doing. */
 // biome-ignore format: a table
@@ -145,11 +128,14 @@ const TROUBLES = {
 } as const
 
 type Environment = Readonly<Record<string, string | undefined>>
+type Say = (text: string) => void
 type Config = ReturnType<typeof readConfig>
 
 /** What came for a request: an answer; or, without a status, the code and the text of the real cause. */
 type Received = { came: string; text: string; status?: number; headers?: Headers; body?: unknown }
 type Outcome = Received & { attempts: number; remark: string }
+/** What a step sends besides its path. */
+type Sent = { flow?: string; token?: string; body?: object }
 
 /** A run under way, and what --json tells of it. */
 interface Run {
@@ -158,7 +144,7 @@ interface Run {
   dialing: Set<string> // proxies that have not connected us yet
   deadline: number // in ms, on the clock of performance.now()
   secrets: string[] // what no output may hold
-  say: (line: string) => void
+  say: Say
   steps: { name: string; status: number | null; attempts: number; duration_ms: number }[]
   verified?: { token: string; identity_id: string; session_id: string; expires_at: string; logged_out: boolean }
 }
@@ -177,7 +163,6 @@ interface Failure {
 /** A step did not get what Ory promises. */
 class LoginError extends Error {
   readonly failure: Failure
-
   constructor(failure: Failure) {
     super(failure.error)
     this.failure = failure
@@ -196,7 +181,7 @@ function hide(text: string, secrets: readonly string[]): string {
   return secrets
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), form(secret)])
     .flatMap((spelling) => [spelling, tidy(spelling)])
-    .filter((spelling) => spelling !== '')
+    .filter((spelling) => spelling.trim() !== '')
     .sort((a, b) => b.length - a.length)
     .reduce((hidden, spelling) => hidden.replaceAll(spelling, '***'), text)
 }
@@ -205,16 +190,14 @@ function hide(text: string, secrets: readonly string[]): string {
  * Makes text from outside fit to be shown: one short line without secrets. Tidying can join the parts of one, so they
  * are hidden before and after; what looks like a token of Ory's is hidden though nobody knows it.
  */
-function clean(text: string, secrets: readonly string[]): string {
-  const line = hide(tidy(hide(text, secrets)), secrets).replace(/ory_[a-z]{2}_\w+/g, '***')
-  return line.length > 300 ? `${line.slice(0, 299)}…` : line
-}
+const clean = (text: string, secrets: readonly string[]): string =>
+  hide(tidy(hide(text, secrets)), secrets)
+    .replace(/ory_[a-z]{2}_\w+/g, '***')
+    .replace(/^(.{299}).{2,}$/, '$1…')
 
-// What a server sends is unknown until one of these has looked at it. Fields keep Ory's spelling.
+// What a server sends is unknown until a predicate has looked at it. Fields keep Ory's spelling.
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-const field = (value: unknown, key: string): unknown => (isObject(value) ? value[key] : undefined)
+const field = (value: unknown, key: string): unknown => Object(value)[key]
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 
 const isFlow = (body: unknown): body is { id: string } => isText(field(body, 'id'))
@@ -254,43 +237,37 @@ const URL_FAULTS: readonly [isFault: (text: string) => boolean, fault: string][]
   [(text) => /[?#]/.test(text), 'has a query or a fragment'],
 ]
 
-/**
- * Makes the configuration, each variable from the environment, else from .env, else the demo default.
- * Throws an Error for variables that are set but blank, and for a BASE_URL that cannot be one.
- */
+/** Makes the configuration: each variable from the environment, else .env, else the demo default. Throws an Error. */
 function readConfig(env: Environment, dotenv: Environment, options: ReturnType<typeof readOptions>) {
   const names = Object.keys(DEFAULTS)
-  const found = (name: string) => env[name] ?? dotenv[name]
-  const blank = names.filter((name) => found(name)?.trim() === '')
-  if (blank.length > 0) throw new Error(`set but empty, as by a missing CI secret: ${blank.join(', ')}`)
+  const values = { ...DEFAULTS, ...dotenv, ...env }
+  const blank = Object.entries(values).filter(([name, value]) => names.includes(name) && value.trim() === '')
+  if (blank.length > 0)
+    throw new Error(`set but empty, as by a missing CI secret: ${blank.map(([name]) => name).join(', ')}`)
 
-  const base = (found('BASE_URL') ?? DEFAULTS.BASE_URL).trim()
+  const base = values.BASE_URL.trim()
   const fault = URL_FAULTS.find(([isFault]) => isFault(base))?.[1]
   if (fault) throw new Error(`BASE_URL ${fault}; it should look like https://your-slug.projects.oryapis.com`)
 
   const { href, protocol, hostname } = new URL(base)
-  const password = found('PASS') ?? DEFAULTS.PASS
-  const unset = names.filter((name) => found(name) === undefined)
-  const isExposed = protocol === 'http:' && !/^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
-  // Hints to add where this configuration makes them likely, by patterns as in MEANINGS.
+  const isLoopback = /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
+  const unset = names.filter((name) => !(name in dotenv || name in env))
+  const password = values.PASS
   const refused = /^submit 4.*\b40000(02|06)\b/
-  const isFromDotenv = env.PASS === undefined && dotenv.PASS !== undefined
   const doubts: [isLikely: boolean, pattern: RegExp, hint: string][] = [
     [password !== password.trim(), refused, 'PASS begins or ends with white space, which counts'],
-    [isFromDotenv, refused, 'PASS is from .env, where a # cuts what is not quoted: put it in single quotes'],
+    ['PASS' in dotenv && !('PASS' in env), refused, 'in .env, # cuts PASS unless it is in single quotes'],
     [true, /^logout /, 'the login was verified, but its session is left behind until it expires'],
     [unset.includes('BASE_URL'), /^\w+ [A-Z]/, 'npm run demo shows a login without any server'],
   ]
   return {
     ...options,
     baseUrl: href.replace(/\/+$/, ''),
-    identifier: (found('IDENT') ?? DEFAULTS.IDENT).trim(),
+    identifier: values.IDENT.trim(),
     password,
-    notes: [
-      unset.length > 0 && `note: not set, so the demo default is used: ${unset.join(', ')}`,
-      isExposed && 'warning: BASE_URL is plain http, so the password travels unencrypted',
-    ].filter(isText),
-    doubts: doubts.filter(([isLikely]) => isLikely),
+    unset,
+    isExposed: protocol === 'http:' && !isLoopback,
+    doubts: doubts.filter(([isLikely]) => isLikely), // hints to add where the pattern fits, as in MEANINGS
   }
 }
 
@@ -339,12 +316,9 @@ function parseJson(bytes: Buffer): unknown {
 }
 
 /** Sends a request once, and gives what came. The limit of a body counts its bytes after decompression. */
-async function exchange(
-  { config, deadline, dispatcher, dialing }: Run,
-  url: string,
-  request: RequestInit,
-): Promise<Received> {
-  const timeLeft = Math.max(0, Math.ceil(deadline - performance.now()))
+async function exchange(run: Run, url: string, request: RequestInit): Promise<Received> {
+  const { dispatcher } = run
+  const timeLeft = Math.max(0, Math.ceil(run.deadline - performance.now()))
   const limit = Math.min(REQUEST_LIMIT_MS, timeLeft)
   const signal = AbortSignal.timeout(limit)
   try {
@@ -361,8 +335,8 @@ async function exchange(
     return { came: String(status), text: bytes.toString(), status, headers, body: parseJson(bytes) }
   } catch (error) {
     if (!signal.aborted) return rootCause(error)
-    const whose = limit < timeLeft ? 'one request gets' : `were left of --timeout ${config.timeout}`
-    const [proxy] = dialing
+    const whose = limit < timeLeft ? 'one request gets' : `were left of --timeout ${run.config.timeout}`
+    const [proxy] = run.dialing
     const text = `${proxy ? `proxy ${proxy}: ` : ''}nothing complete in the ${limit / 1000} s that ${whose}`
     return { came: proxy ? 'PROXY TIMEOUT' : 'TIMEOUT', text }
   }
@@ -434,30 +408,20 @@ function explain({ config, secrets }: Run, step: Step, received: Outcome): Failu
 }
 
 /** Takes one step: sends its request, reports it, and gives the body that Ory promises. Throws a LoginError else. */
-async function take<Body>(
-  run: Run,
-  step: Step,
-  isPromised: (body: unknown) => body is Body,
-  { query = '', body, headers }: { query?: string; body?: object; headers?: Record<string, string> } = {},
-): Promise<Body> {
+async function take<Body>(run: Run, step: Step, is: (body: unknown) => body is Body, sent: Sent = {}): Promise<Body> {
   const { name, method, path, status } = STEPS[step]
+  const { flow, token, body } = sent
+  const url = run.config.baseUrl + path
+  const type = body && { 'content-type': 'application/json' }
+  const headers = { ...HEADERS, ...type, ...(token && { 'x-session-token': token }) }
+  const request = { method, headers, body: body ? JSON.stringify(body) : null }
   const began = performance.now()
-  const received = await send(run, run.config.baseUrl + path + query, {
-    method,
-    headers: {
-      accept: 'application/json',
-      'user-agent': `ory-login/${VERSION}`, // Ory lists it with the session
-      ...(body && { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    body: body ? JSON.stringify(body) : null,
-  })
+  const received = await send(run, flow ? `${url}?flow=${encodeURIComponent(flow)}` : url, request)
   const { came, attempts } = received
   const duration_ms = Math.round(performance.now() - began)
   run.steps.push({ name, status: received.status ?? null, attempts, duration_ms })
-  if (run.config.verbose)
-    run.say(`${name}: ${method} ${run.config.baseUrl}${path}: ${came} in ${duration_ms} ms, attempts: ${attempts}`)
-  if (received.status === status && isPromised(received.body)) return received.body
+  if (run.config.verbose) run.say(`${name}: ${method} ${url}: ${came} in ${duration_ms} ms, attempts: ${attempts}`)
+  if (received.status === status && is(received.body)) return received.body
   throw new LoginError(explain(run, step, received))
 }
 
@@ -465,58 +429,54 @@ async function take<Body>(
 async function logIn(run: Run): Promise<void> {
   const { identifier, password, logout } = run.config
   const flow = await take(run, 'start', isFlow)
-  const { session_token, session } = await take(run, 'submit', isLogin, {
-    query: `?flow=${encodeURIComponent(flow.id)}`, // not the flow's ui.action, which may be another host
-    body: { method: 'password', identifier, password },
-  })
-  run.secrets.push(session_token)
-  const secrets = [session_token, password].filter((secret) => secret.length >= 8) // shorter ones occur by chance
-  const whoami = await take(run, 'whoami', isSessionOf(session?.identity?.id, secrets), {
-    headers: { 'x-session-token': session_token },
-  })
+  const credentials = { method: 'password', identifier, password }
+  const login = await take(run, 'submit', isLogin, { flow: flow.id, body: credentials })
+  const token = login.session_token
+  run.secrets.push(token)
+  const secrets = [token, password].filter((secret) => secret.length >= 8) // shorter ones occur by chance
+  const session = await take(run, 'whoami', isSessionOf(login.session?.identity?.id, secrets), { token })
   run.verified = {
-    token: `${hide(session_token.slice(0, Math.max(0, Math.min(24, session_token.length - 15))), secrets)}…`,
-    identity_id: whoami.identity.id,
-    session_id: clean(String(whoami.id ?? ''), secrets),
-    expires_at: clean(String(whoami.expires_at ?? ''), secrets),
+    token: `${hide(token.slice(0, Math.max(0, Math.min(24, token.length - 15))), secrets)}…`,
+    identity_id: session.identity.id,
+    session_id: clean(String(session.id ?? ''), secrets),
+    expires_at: clean(String(session.expires_at ?? ''), secrets),
     logged_out: false,
   }
   if (!logout) return
-  await take(run, 'logout', (body): body is undefined => body === undefined, { body: { session_token } })
+  await take(run, 'logout', (body): body is undefined => body === undefined, { body: { session_token: token } })
   run.verified.logged_out = true
 }
 
-/** Writes a text, and waits until it is out. Throws the stream's error. */
-const print = (stream: Writable, text: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    stream.once('error', reject)
-    stream.write(text, (error) => (error ? reject(error) : resolve()))
-  })
-
-/** Runs the program and gives its exit code. */
-export async function main(args: string[], env: Environment, stdout: Writable, stderr: Writable): Promise<number> {
-  const say = (line: string) => stderr.write(`ory-login: ${line}\n`)
-  stderr.on('error', () => {}) // nobody is left to tell: the exit code must do
+/** Runs the program and gives its exit code. `print` gets the result and throws where it fails, `say` the lines besides. */
+export async function main(args: string[], env: Environment, print: Say, say: Say): Promise<number> {
   const secrets = [env.PASS].filter(isText)
   let doing: keyof typeof TROUBLES = 'read options'
   let run: Run | undefined
   let failure: Failure | undefined
-  const explainError = (error: unknown): Failure => {
+  const fail = (error: unknown): Failure => {
     if (error instanceof LoginError) return error.failure
     const [verdict, hint] = TROUBLES[doing]
-    return { verdict, step: doing, ory_ids: [], error: clean(rootCause(error).text, secrets), hint }
+    return {
+      verdict,
+      step: doing,
+      ory_ids: [],
+      error: clean(rootCause(error).text.replace(/\. .*/s, ''), secrets),
+      hint,
+    }
   }
   try {
     const options = readOptions(args)
     if (options.help || options.version) {
-      await print(stdout, options.help ? HELP : `${VERSION}\n`)
+      doing = 'print result'
+      print(options.help ? HELP : `${VERSION}\n`)
       return EXIT.verified
     }
     doing = 'read configuration'
     const dotenv = existsSync('.env') ? parseDotenv(readFileSync('.env')) : {} // its config() prints, and obeys DOTENV_*
     const config = readConfig(env, dotenv, options)
     secrets.push(config.password, config.identifier, config.identifier.toLowerCase())
-    config.notes.forEach(say)
+    if (config.unset.length > 0) say(`note: not set, so the demo default is used: ${config.unset.join(', ')}`)
+    if (config.isExposed) say('warning: BASE_URL is plain http, so the password travels unencrypted')
     doing = 'choose proxy'
     const end = new AbortController()
     const dialing = new Set<string>()
@@ -530,25 +490,29 @@ export async function main(args: string[], env: Environment, stdout: Writable, s
       return destroyed
     })
   } catch (error) {
-    failure = explainError(error)
+    failure = fail(error)
   }
   try {
     doing = 'print result'
     const { verdict, request: _, ...told } = failure ?? {}
     const { verified, steps = [] } = run ?? {}
     const json = { ok: !failure, ...verified, ...(verdict && { exit_code: EXIT[verdict] }), ...told, steps }
-    if (args.includes('--json')) await print(stdout, `${JSON.stringify(json)}\n`)
-    else if (verified) await print(stdout, `token: ${verified.token}\nidentity_id: ${verified.identity_id}\n`)
+    if (args.includes('--json')) print(`${JSON.stringify(json)}\n`)
+    else if (verified) print(`token: ${verified.token}\nidentity_id: ${verified.identity_id}\n`)
   } catch (error) {
-    failure ??= explainError(error)
+    failure ??= fail(error)
   }
   if (!failure) return EXIT.verified
   const { verdict, step, request, error, hint } = failure
-  for (const line of [...(request ? [`${step}: ${request}`, error] : [`${step}: ${error}`]), `hint: ${hint}`]) say(line)
+  const lines = request ? [`${step}: ${request}`, error] : [`${step}: ${error}`]
+  for (const line of [...lines, `hint: ${hint}`]) say(line)
   return EXIT[verdict]
 }
 
 // Run, and not imported. Only the real paths tell: a symlink or a space in the path makes shorter tests false.
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  process.exitCode = await main(process.argv.slice(2), process.env, process.stdout, process.stderr)
+  process.stderr.on('error', () => {}) // nobody is left to tell: the exit code must do
+  const print = (text: string) => writeFileSync(1, text) // at once and whole, or it throws, as on a full disk
+  const say = (line: string) => process.stderr.write(`ory-login: ${line}\n`)
+  process.exitCode = await main(process.argv.slice(2), process.env, print, say)
 }

@@ -15,4 +15,4 @@ const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), p
 })
 process.exitCode = await new Promise<number>((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
 await close()
-console.error(process.exitCode === 0 ? 'demo: the login was verified' : 'demo: the login failed')
+console.error(`demo: ory-login ended with exit code ${process.exitCode}`)

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { main } from '../src/ory-login.ts'
@@ -39,17 +38,17 @@ export const credentials = (url: string): Record<string, string> => ({ BASE_URL:
 
 /** One whole run of main. */
 export async function run(env: Record<string, string>, ...args: string[]): Promise<Outcome> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+  let stdout = ''
+  let stderr = ''
   const began = performance.now()
-  const [code, out, err] = await Promise.all([
-    main(args, env, stdout, stderr).finally(() => {
-      stdout.end()
-      stderr.end()
-    }),
-    text(stdout),
-    text(stderr),
-  ])
-  return { code, stdout: out, stderr: err, ms: performance.now() - began }
+  const print = (text: string) => {
+    stdout += text
+  }
+  const say = (line: string) => {
+    stderr += `ory-login: ${line}\n`
+  }
+  const code = await main(args, env, print, say)
+  return { code, stdout, stderr, ms: performance.now() - began }
 }
 
 export interface ChildOptions {

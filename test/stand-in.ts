@@ -1,6 +1,13 @@
 /** A stand-in for Ory on a loopback port: it replays exchanges that were recorded from a running Ory Kratos v26.2.0. */
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 
@@ -62,11 +69,11 @@ export interface StandIn {
   close: () => Promise<void>
 }
 
-/** Starts a server on a free loopback port that behaves as told, and remembers what it saw. */
-export async function standIn(behaviour: Behaviour): Promise<StandIn> {
+/** Starts a server on a free loopback port that behaves as told, with TLS where told so, and remembers what it saw. */
+export async function standIn(behaviour: Behaviour, tls?: { key: string; cert: string }): Promise<StandIn> {
   const seen: Seen[] = []
   let connections = 0
-  const server = createServer(async (request, response) => {
+  const serve = async (request: IncomingMessage, response: ServerResponse) => {
     let body = ''
     for await (const chunk of request.setEncoding('utf8')) body += chunk
     const arrived = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, body }
@@ -76,7 +83,8 @@ export async function standIn(behaviour: Behaviour): Promise<StandIn> {
     const isRaw = typeof answer.body === 'string' || Buffer.isBuffer(answer.body) || answer.body === undefined
     response.writeHead(answer.status, { ...(isRaw ? {} : { 'content-type': 'application/json' }), ...answer.headers })
     response.end(isRaw ? answer.body : JSON.stringify(answer.body))
-  })
+  }
+  const server = tls ? createTlsServer(tls, serve) : createServer(serve)
   server.on('connection', () => {
     connections += 1
   })
@@ -86,5 +94,5 @@ export async function standIn(behaviour: Behaviour): Promise<StandIn> {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
   }
-  return { url: `http://127.0.0.1:${port}`, server, seen, connections: () => connections, close }
+  return { url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`, server, seen, connections: () => connections, close }
 }
