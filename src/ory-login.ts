@@ -134,7 +134,6 @@ type Config = ReturnType<typeof readConfig>
 /** What came for a request: an answer; or, without a status, the code and the text of the real cause. */
 type Received = { came: string; text: string; status?: number; headers?: Headers; body?: unknown }
 type Outcome = Received & { attempts: number; remark: string }
-/** What a step sends besides its path. */
 type Sent = { flow?: string; token?: string; body?: object }
 
 /** A run under way, and what --json tells of it. */
@@ -170,10 +169,7 @@ class LoginError extends Error {
 }
 
 /** Makes one line of any text: no control, escape or bidirectional characters, nothing that a CI runner obeys. */
-const tidy = (text: string): string =>
-  stripVTControlCharacters(text)
-    .replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ')
-    .trim()
+const tidy = (text: string): string => stripVTControlCharacters(text.trim()).replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ')
 
 /** Replaces secrets as they are, in JSON, and in a URL. */
 function hide(text: string, secrets: readonly string[]): string {
@@ -241,9 +237,8 @@ const URL_FAULTS: readonly [isFault: (text: string) => boolean, fault: string][]
 function readConfig(env: Environment, dotenv: Environment, options: ReturnType<typeof readOptions>) {
   const names = Object.keys(DEFAULTS)
   const values = { ...DEFAULTS, ...dotenv, ...env }
-  const blank = Object.entries(values).filter(([name, value]) => names.includes(name) && value.trim() === '')
-  if (blank.length > 0)
-    throw new Error(`set but empty, as by a missing CI secret: ${blank.map(([name]) => name).join(', ')}`)
+  const blank = names.filter((name) => (env[name] ?? dotenv[name])?.trim() === '')
+  if (blank.length > 0) throw new Error(`set but empty, as by a missing CI secret: ${blank.join(', ')}`)
 
   const base = values.BASE_URL.trim()
   const fault = URL_FAULTS.find(([isFault]) => isFault(base))?.[1]
@@ -275,9 +270,11 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
  * Opens the one connection of a run, through the proxy that the environment names for it, if any. What fails on the
  * way to the proxy is marked: undici would not say whose it was, and would dial for ever a proxy that hangs up.
  */
-function connect(signal: AbortSignal, dialing: Set<string>): EnvHttpProxyAgent {
+function openConnection(signal: AbortSignal, dialing: Set<string>): EnvHttpProxyAgent {
+  const requestTls = { rejectUnauthorized: true } // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+  const connect = { signal, ...requestTls }
   const clientFactory = ({ origin, host }: URL): Pool => {
-    const proxy = new Pool(origin, { connect: { signal } })
+    const proxy = new Pool(origin, { connect })
     const tunnel = proxy.connect.bind(proxy)
     const mark = (cause: unknown) => Object.assign(new Error(`proxy ${host}`, { cause }), { code: 'PROXY' })
     proxy.connect = async (request: Dispatcher.ConnectOptions) => {
@@ -290,7 +287,7 @@ function connect(signal: AbortSignal, dialing: Set<string>): EnvHttpProxyAgent {
     }
     return proxy
   }
-  return new EnvHttpProxyAgent({ connections: 1, connect: { signal }, clientFactory })
+  return new EnvHttpProxyAgent({ connections: 1, connect, requestTls, clientFactory })
 }
 
 /** Finds the real cause behind fetch's "fetch failed" and "terminated": the deepest. */
@@ -456,13 +453,8 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
   const fail = (error: unknown): Failure => {
     if (error instanceof LoginError) return error.failure
     const [verdict, hint] = TROUBLES[doing]
-    return {
-      verdict,
-      step: doing,
-      ory_ids: [],
-      error: clean(rootCause(error).text.replace(/\. .*/s, ''), secrets),
-      hint,
-    }
+    const problem = clean(rootCause(error).text.replace(/\. .*/s, ''), secrets)
+    return { verdict, step: doing, ory_ids: [], error: problem, hint }
   }
   try {
     const options = readOptions(args)
@@ -480,7 +472,7 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
     doing = 'choose proxy'
     const end = new AbortController()
     const dialing = new Set<string>()
-    const dispatcher = connect(end.signal, dialing)
+    const dispatcher = openConnection(end.signal, dialing)
     doing = 'log in'
     const deadline = performance.now() + config.timeoutMs
     run = { config, dispatcher, dialing, deadline, secrets, say, steps: [] }
