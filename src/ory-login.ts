@@ -8,7 +8,7 @@
  *
  * HELP below is this program's contract; Ory's is https://www.ory.sh/docs/kratos/self-service/flows/user-login
  */
-import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
@@ -94,8 +94,8 @@ const MEANINGS: readonly Meaning[] = [
   [/^submit (410|4.*\bself_service_flow_expired)\b/, 'unexpected', 'the flow expired before it was submitted', "check the servers' clocks, and the lifespan of login flows (selfservice.flows.login.lifespan)"],
   [/^submit 404 .*Unable to locate the resource/, 'unexpected', 'the server that got the submit does not know the flow', 'if several servers answer at BASE_URL, give them one database'],
   [/^submit 4.*\b4000001\b/, 'unexpected', 'Ory did not take the request as a native login', "read Ory's text: a proxy before Ory may add a cookie or an Origin header, or change the body"],
-  [/^whoami 200 .*\bactive: false\b/, 'unexpected', 'the session is not active', 'check the session settings of the project, and for a cache before Ory'],
-  [/^whoami 200 /, 'unexpected', 'whoami names no identity, or another than the one that logged in', 'check for a cache or a proxy before Ory that mixes sessions up'],
+  [/^whoami 200 .*\bactive: true\b/, 'unexpected', 'whoami names no identity, or another than the one that logged in', 'check for a cache or a proxy before Ory that mixes sessions up'],
+  [/^whoami 200 /, 'unexpected', 'whoami confirms no active session', 'check the session settings of the project, and for a cache or a proxy before Ory that answers in its place'],
   [/^whoami 401 /, 'unexpected', 'the session token that Ory has just given was refused', 'check for a proxy before Ory that strips X-Session-Token, and that all servers share one database'],
   [/^whoami 403 .*\bsession_aal2_required\b/, 'refused', 'the password is right, but this identity has a second factor', 'use a test identity without a second factor'],
   // No answer: the code is that of the real cause, after PROXY where it was the proxy that failed.
@@ -171,15 +171,21 @@ class LoginError extends Error {
 /** Makes one line of any text: no control, escape or bidirectional characters, nothing that a CI runner obeys. */
 const tidy = (text: string): string => stripVTControlCharacters(text.trim()).replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ')
 
-/** Replaces secrets as they are, in JSON, and in a URL. */
+/** Replaces secrets as they are, in JSON, and in a URL; in any case, since servers change that of identifiers. */
 function hide(text: string, secrets: readonly string[]): string {
   const form = (secret: string) => new URLSearchParams([[secret, '']]).toString().slice(0, -1)
   return secrets
-    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), form(secret)])
+    .flatMap((secret) => [
+      secret,
+      JSON.stringify(secret).slice(1, -1),
+      form(secret),
+      form(secret).replaceAll('+', '%20'),
+    ])
     .flatMap((spelling) => [spelling, tidy(spelling)])
     .filter((spelling) => spelling.trim() !== '')
     .sort((a, b) => b.length - a.length)
-    .reduce((hidden, spelling) => hidden.replaceAll(spelling, '***'), text)
+    .map((spelling) => new RegExp(spelling.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'gi'))
+    .reduce((hidden, spelling) => hidden.replace(spelling, '***'), text)
 }
 
 /**
@@ -196,7 +202,11 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 const field = (value: unknown, key: string): unknown => Object(value)[key]
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 
-const isFlow = (body: unknown): body is { id: string } => isText(field(body, 'id'))
+/** Half a surrogate pair cannot be put into a URL. */
+function isFlow(body: unknown): body is { id: string } {
+  const id = field(body, 'id')
+  return isText(id) && !/\p{Cs}/u.test(id)
+}
 
 /** The token must be what a header carries as it is. The identity is null when a second factor is due. */
 function isLogin(body: unknown): body is { session_token: string; session?: { identity?: { id: string } | null } } {
@@ -375,7 +385,7 @@ function readAnswer({ status = 0, headers, text, body }: Received, url: string):
     typeof code === 'number' && code !== status && `error.code ${code}`,
     [field(error, 'reason'), field(error, 'message'), error, field(body, 'message')].find(isText),
     ...messages.map((message) => field(message, 'text')),
-    field(body, 'active') === false && 'active: false',
+    'active' in Object(body) && `active: ${JSON.stringify(field(body, 'active'))}`,
   ].filter(isText)
   // Where Ory says nothing, the text itself, but not that of a JSON value or of a 200: it could hold a token.
   const other = body === undefined && status !== 200 ? text : body === undefined ? 'no JSON' : 'JSON without that'
@@ -464,9 +474,10 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
       return EXIT.verified
     }
     doing = 'read configuration'
-    const dotenv = existsSync('.env') ? parseDotenv(readFileSync('.env')) : {} // its config() prints, and obeys DOTENV_*
+    // dotenv's config() would print, and obey DOTENV_* variables.
+    const dotenv = statSync('.env', { throwIfNoEntry: false }) ? parseDotenv(readFileSync('.env')) : {}
     const config = readConfig(env, dotenv, options)
-    secrets.push(config.password, config.identifier, config.identifier.toLowerCase())
+    secrets.push(config.password, config.identifier)
     if (config.unset.length > 0) say(`note: not set, so the demo default is used: ${config.unset.join(', ')}`)
     if (config.isExposed) say('warning: BASE_URL is plain http, so the password travels unencrypted')
     doing = 'choose proxy'
