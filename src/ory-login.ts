@@ -8,7 +8,7 @@
  *
  * HELP below is this program's contract; Ory's is https://www.ory.sh/docs/kratos/self-service/flows/user-login
  */
-import { readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
@@ -110,7 +110,7 @@ const MEANINGS: readonly Meaning[] = [
   [/^\w+ ERR_TLS_CERT_ALTNAME_INVALID /, 'unanswered', "the server's certificate is for another name", 'check the host name in BASE_URL; if it is right, the server needs a certificate for it'],
   [/^\w+ (\w*CERT|UNABLE_TO_)/, 'unanswered', "the server's certificate is not trusted here", 'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
   [/^\w+ (ERR_SSL_\w+|EPROTO) /, 'unanswered', 'the TLS handshake failed, as it does where a plain http port is asked for https', 'check the port in BASE_URL, and whether it should begin with http://'],
-  [/^\w+ (HTTPParserError|UND_ERR_HEADERS_OVERFLOW|Z_\w+|ERR_ASSERTION|BODY_TOO_LARGE) /, 'unexpected', 'what came is no sound HTTP answer', 'check host and port in BASE_URL: another service may listen there'],
+  [/^\w+ (HTTPParserError|UND_ERR_(HEADERS_OVERFLOW|RES\w+)|Z\w+|ERR_(ASSERTION|_ERROR\w+)|BODY_TOO_LARGE|Error : too many content-encodings) ?/, 'unexpected', 'what came is no sound HTTP answer', 'check host and port in BASE_URL: another service may listen there'],
   [/^\w+ Error : bad port/, 'usage', 'fetch refuses to use the port in BASE_URL', 'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
   [/^\w+ \D/, 'unanswered', 'the request failed', 'check BASE_URL and the network between here and Ory'],
 ]
@@ -169,23 +169,32 @@ class LoginError extends Error {
 }
 
 /** Makes one line of any text: no control, escape or bidirectional characters, nothing that a CI runner obeys. */
-const tidy = (text: string): string => stripVTControlCharacters(text.trim()).replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ')
+const tidy = (text: string): string =>
+  stripVTControlCharacters(text.trim().slice(0, 4000)).replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ') // slow on long ones
 
-/** Replaces secrets as they are, in JSON, and in a URL; in any case, since servers change that of identifiers. */
+/** A pattern for a secret, each character as it is or as JSON or a URL escapes it; RegExp takes only so long a one. */
+function spellings(secret: string): string {
+  const hex = (code: number, digits: number) => code.toString(16).padStart(digits, '0')
+  const literal = (text: string) =>
+    Array.from(text, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`).join('')
+  const characters = Array.from(secret)
+  const patterns = characters.slice(0, 500).map((character) => {
+    const json = JSON.stringify(character).slice(1, -1)
+    const units = character
+      .split('')
+      .map((unit) => `\\u${hex(unit.charCodeAt(0), 4)}`)
+      .join('')
+    const bytes = Array.from(Buffer.from(character), (byte) => `%${hex(byte, 2)}`).join('')
+    return `(?:\\\\?${literal(character)}|${[json, units, bytes, character === ' ' ? '+' : bytes].map(literal).join('|')})`
+  })
+  return patterns.join('') + (characters.length > 500 ? '.*' : '')
+}
+
+/** Replaces secrets, in any case: servers change that of identifiers. */
 function hide(text: string, secrets: readonly string[]): string {
-  const form = (secret: string) => new URLSearchParams([[secret, '']]).toString().slice(0, -1)
-  return secrets
-    .flatMap((secret) => [
-      secret,
-      JSON.stringify(secret).slice(1, -1),
-      form(secret),
-      form(secret).replaceAll('+', '%20'),
-    ])
-    .flatMap((spelling) => [spelling, tidy(spelling)])
-    .filter((spelling) => spelling.trim() !== '')
-    .sort((a, b) => b.length - a.length)
-    .map((spelling) => new RegExp(spelling.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'gi'))
-    .reduce((hidden, spelling) => hidden.replace(spelling, '***'), text)
+  const known = secrets.flatMap((secret) => [secret, tidy(secret)]).filter((secret) => secret.trim() !== '')
+  const longestFirst = known.sort((a, b) => b.length - a.length).map(spellings)
+  return known.length > 0 ? text.replace(new RegExp(longestFirst.join('|'), 'gisu'), '***') : text
 }
 
 /**
@@ -195,7 +204,7 @@ function hide(text: string, secrets: readonly string[]): string {
 const clean = (text: string, secrets: readonly string[]): string =>
   hide(tidy(hide(text, secrets)), secrets)
     .replace(/ory_[a-z]{2}_\w+/g, '***')
-    .replace(/^(.{299}).{2,}$/, '$1…')
+    .replace(/^(.{249}).{2,}$/u, '$1…')
 
 // What a server sends is unknown until a predicate has looked at it. Fields keep Ory's spelling.
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
@@ -372,13 +381,13 @@ async function send(run: Run, url: string, request: RequestInit): Promise<Outcom
 }
 
 /** Finds the ids and the text of an answer, wherever Ory puts them: of form fields the messages, never the values. */
-function readAnswer({ status = 0, headers, text, body }: Received, url: string): { ids: string[]; text: string } {
+function readAnswer({ status = 0, headers, text, body }: Received, url: string, secrets: readonly string[]) {
   const error = field(body, 'error')
   const ui = field(body, 'ui')
   const messages = [ui, ...list(field(ui, 'nodes'))].flatMap((part) => list(field(part, 'messages')))
   const ids = [field(error, 'id'), headers?.get('ory-error-id'), ...messages.map((message) => field(message, 'id'))]
   const code = field(error, 'code')
-  const location = headers?.get('location') ?? ''
+  const location = hide(headers?.get('location') ?? '', secrets) // before a URL respells it
   const target = URL.canParse(location, url) ? new URL(location, url) : undefined
   const texts = [
     target && status >= 300 && status < 400 && `it points to ${target.origin}${target.pathname}`,
@@ -397,19 +406,20 @@ function readAnswer({ status = 0, headers, text, body }: Received, url: string):
 function explain({ config, secrets }: Run, step: Step, received: Outcome): Failure {
   const { name, method, path, status, promise } = STEPS[step]
   const url = config.baseUrl + path
-  const { ids, text } = readAnswer(received, url)
-  const got = [received.came, ...ids].join(' ')
-  const seen = tidy(`${step} ${got} : ${text}`)
+  const hidden = [...secrets, field(received.body, 'session_token')].filter(isText)
+  const { ids, text } = readAnswer(received, url, hidden)
+  const seen = tidy(`${step} ${[received.came, ...ids].join(' ')} : ${text}`)
   const [, verdict, meaning, hint] = MEANINGS.find(([pattern]) => pattern.test(seen)) ?? ELSE
   const doubts = config.doubts.filter(([, isAbout]) => isAbout.test(seen)).map(([, , doubt]) => doubt)
-  const hidden = [...secrets, field(received.body, 'session_token')].filter(isText)
+  const ory_ids = ids.slice(0, 8).map((id) => clean(id, hidden))
+  const got = clean([received.came, ...ory_ids].join(' '), hidden)
   return {
     verdict,
     step: name,
     request: clean(`${method} ${url}`, hidden),
     status: received.status,
-    ory_ids: ids.slice(0, 8).map((id) => clean(id, hidden)),
-    error: `${meaning}: expected ${status} with ${promise}, got ${clean(got, hidden)}: ${clean(text, hidden)}${received.remark}`,
+    ory_ids,
+    error: `${meaning}: expected ${status} with ${promise}, got ${got}: ${clean(text, hidden)}${received.remark}`,
     hint: [hint, ...doubts].join('; '),
   }
 }
@@ -445,8 +455,8 @@ async function logIn(run: Run): Promise<void> {
   run.verified = {
     token: `${hide(token.slice(0, Math.max(0, Math.min(24, token.length - 15))), secrets)}…`,
     identity_id: session.identity.id,
-    session_id: clean(String(session.id ?? ''), secrets),
-    expires_at: clean(String(session.expires_at ?? ''), secrets),
+    session_id: isText(session.id) ? clean(session.id, secrets) : '',
+    expires_at: isText(session.expires_at) ? clean(session.expires_at, secrets) : '',
     logged_out: false,
   }
   if (!logout) return
@@ -512,8 +522,9 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
   return EXIT[verdict]
 }
 
-// Run, and not imported. Only the real paths tell: a symlink or a space in the path makes shorter tests false.
-if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+// Run, and not imported. Only real paths tell, through symlinks and spaces; tsx also takes the path without its ending.
+const started = [process.argv[1], `${process.argv[1]}.ts`].find((path) => path && existsSync(path))
+if (started && realpathSync(started) === realpathSync(fileURLToPath(import.meta.url))) {
   process.stderr.on('error', () => {}) // nobody is left to tell: the exit code must do
   const print = (text: string) => writeFileSync(1, text) // at once and whole, or it throws, as on a full disk
   const say = (line: string) => process.stderr.write(`ory-login: ${line}\n`)
