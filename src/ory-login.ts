@@ -95,7 +95,7 @@ const MEANINGS: readonly Meaning[] = [
   [/^submit 404 .*Unable to locate the resource/, 'unexpected', 'the server that got the submit does not know the flow', 'if several servers answer at BASE_URL, give them one database'],
   [/^submit 4.*\b4000001\b/, 'unexpected', 'Ory did not take the request as a native login', "read Ory's text: a proxy before Ory may add a cookie or an Origin header, or change the body"],
   [/^whoami 200 .*\bactive: true\b/, 'unexpected', 'whoami names no identity, or another than the one that logged in', 'check for a cache or a proxy before Ory that mixes sessions up'],
-  [/^whoami 200 /, 'unexpected', 'whoami confirms no active session', 'check the session settings of the project, and for a cache or a proxy before Ory that answers in its place'],
+  [/^whoami 200 /, 'unexpected', 'the session is not active, or there is none', 'check the session settings of the project, and for a cache or a proxy before Ory that answers in its place'],
   [/^whoami 401 /, 'unexpected', 'the session token that Ory has just given was refused', 'check for a proxy before Ory that strips X-Session-Token, and that all servers share one database'],
   [/^whoami 403 .*\bsession_aal2_required\b/, 'refused', 'the password is right, but this identity has a second factor', 'use a test identity without a second factor'],
   // No answer: the code is that of the real cause, after PROXY where it was the proxy that failed.
@@ -172,22 +172,23 @@ class LoginError extends Error {
 const tidy = (text: string): string =>
   stripVTControlCharacters(text.trim().slice(0, 4000)).replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ') // slow on long ones
 
-/** A pattern for a secret, each character as it is or as JSON or a URL escapes it; RegExp takes only so long a one. */
+/** A pattern for a secret, each character as it is or as JSON, also within JSON, or a URL escapes it. */
 function spellings(secret: string): string {
-  const hex = (code: number, digits: number) => code.toString(16).padStart(digits, '0')
-  const literal = (text: string) =>
-    Array.from(text, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`).join('')
+  const hex = (code: number | undefined, digits = 0) => (code ?? 0).toString(16).padStart(digits, '0')
   const characters = Array.from(secret)
   const patterns = characters.slice(0, 500).map((character) => {
-    const json = JSON.stringify(character).slice(1, -1)
-    const units = character
-      .split('')
-      .map((unit) => `\\u${hex(unit.charCodeAt(0), 4)}`)
-      .join('')
-    const bytes = Array.from(Buffer.from(character), (byte) => `%${hex(byte, 2)}`).join('')
-    return `(?:\\\\?${literal(character)}|${[json, units, bytes, character === ' ' ? '+' : bytes].map(literal).join('|')})`
+    const units = character.split('').map((unit) => `\\\\{1,7}u${hex(unit.charCodeAt(0), 4)}`)
+    const bytes = Array.from(Buffer.from(character), (byte) => `%${hex(byte, 2)}`)
+    const short = /^"\\([bfnrt])"$/.exec(JSON.stringify(character))?.[1]
+    const others = [
+      units.join(''),
+      bytes.join(''),
+      ...(short ? [`\\\\{1,7}${short}`] : []),
+      ...(character === ' ' ? ['\\+'] : []),
+    ]
+    return `(?:\\\\{0,7}\\u{${hex(character.codePointAt(0))}}|${others.join('|')})`
   })
-  return patterns.join('') + (characters.length > 500 ? '.*' : '')
+  return patterns.join('') + (characters.length > 500 ? '.*' : '') // RegExp takes no longer ones
 }
 
 /** Replaces secrets, in any case: servers change that of identifiers. */
@@ -473,7 +474,7 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
   const fail = (error: unknown): Failure => {
     if (error instanceof LoginError) return error.failure
     const [verdict, hint] = TROUBLES[doing]
-    const problem = clean(rootCause(error).text.replace(/\. .*/s, ''), secrets)
+    const problem = clean(rootCause(error).text.replace(/\.\s.*/s, ''), secrets)
     return { verdict, step: doing, ory_ids: [], error: problem, hint }
   }
   try {
