@@ -121,7 +121,7 @@ const ELSE: Meaning = [/^/, 'unexpected', "this is not what Ory's API promises",
 // biome-ignore format: a table
 const TROUBLES = {
   'read options':       ['usage', 'see ory-login --help'],
-  'read configuration': ['usage', 'set BASE_URL, IDENT and PASS in the environment or in a file .env; see ory-login --help'],
+  'read configuration': ['usage', 'set BASE_URL, IDENT and PASS in the environment or in .env, a readable file; see ory-login --help'],
   'choose proxy':       ['usage', 'HTTP_PROXY and HTTPS_PROXY should look like http://host:port, or be unset'],
   'log in':             ['unexpected', `this is a bug in ory-login ${VERSION}: please report it`],
   'print result':       ['unexpected', 'check where stdout goes: a full disk, or a pipe that was closed'],
@@ -256,29 +256,29 @@ const URL_FAULTS: readonly [isFault: (text: string) => boolean, fault: string][]
 /** Makes the configuration: each variable from the environment, else .env, else the demo default. Throws an Error. */
 function readConfig(env: Environment, dotenv: Environment, options: ReturnType<typeof readOptions>) {
   const names = Object.keys(DEFAULTS)
-  const values = { ...DEFAULTS, ...dotenv, ...env }
-  const blank = names.filter((name) => (env[name] ?? dotenv[name])?.trim() === '')
+  const found = (name: string) => env[name] ?? dotenv[name] // one by one: on Windows env knows them in any case
+  const blank = names.filter((name) => found(name)?.trim() === '')
   if (blank.length > 0) throw new Error(`set but empty, as by a missing CI secret: ${blank.join(', ')}`)
 
-  const base = values.BASE_URL.trim()
+  const base = (found('BASE_URL') ?? DEFAULTS.BASE_URL).trim()
   const fault = URL_FAULTS.find(([isFault]) => isFault(base))?.[1]
   if (fault) throw new Error(`BASE_URL ${fault}; it should look like https://your-slug.projects.oryapis.com`)
 
   const { href, protocol, hostname } = new URL(base)
   const isLoopback = /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
-  const unset = names.filter((name) => !(name in dotenv || name in env))
-  const password = values.PASS
+  const unset = names.filter((name) => found(name) === undefined)
+  const password = found('PASS') ?? DEFAULTS.PASS
   const refused = /^submit 4.*\b40000(02|06)\b/
   const doubts: [isLikely: boolean, pattern: RegExp, hint: string][] = [
     [password !== password.trim(), refused, 'PASS begins or ends with white space, which counts'],
     ['PASS' in dotenv && !('PASS' in env), refused, 'in .env, # cuts PASS unless it is in single quotes'],
     [true, /^logout /, 'the login was verified, but its session is left behind until it expires'],
-    [unset.includes('BASE_URL'), /^\w+ [A-Z]/, 'npm run demo shows a login without any server'],
+    [base === DEFAULTS.BASE_URL, /^\w+ [A-Z]/, 'npm run demo shows a login without any server'],
   ]
   return {
     ...options,
     baseUrl: href.replace(/\/+$/, ''),
-    identifier: values.IDENT.trim(),
+    identifier: (found('IDENT') ?? DEFAULTS.IDENT).trim(),
     password,
     unset,
     isExposed: protocol === 'http:' && !isLoopback,
@@ -494,6 +494,9 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
     doing = 'choose proxy'
     const end = new AbortController()
     const dialing = new Set<string>()
+    const proxies = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
+    const wrong = proxies.filter((name) => env[name] && !/^https?:\/\/./i.test(env[name]))
+    if (wrong.length > 0) throw new Error(`not an http:// or https:// URL: ${wrong.join(', ')}`)
     const dispatcher = openConnection(end.signal, dialing)
     doing = 'log in'
     const deadline = performance.now() + config.timeoutMs

@@ -7,7 +7,7 @@ import { createServer, connect as dial, type Server, type Socket } from 'node:ne
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createAuthority } from './certificates.ts'
+import { certify } from './certificates.ts'
 import { IDENT, PASS, PROGRAM, program, TSX } from './harness.ts'
 import { replay, standIn } from './stand-in.ts'
 
@@ -24,8 +24,8 @@ async function relay(port: number): Promise<{ port: number; server: Server }> {
     from.on('close', () => setTimeout(() => to.destroy(), ROUND_TRIP_MS / 2))
     from.on('error', () => to.destroy())
   }
-  const server = createServer({ pauseOnConnect: true }, (near) => {
-    const far = dial(port, '127.0.0.1')
+  const server = createServer({ pauseOnConnect: true, noDelay: true }, (near) => {
+    const far = dial({ port, host: '127.0.0.1', noDelay: true })
     pass(near, far)
     pass(far, near)
     setTimeout(() => near.resume(), ROUND_TRIP_MS)
@@ -74,10 +74,10 @@ const near = await standIn(replay('success'))
 await compare('no distance', { BASE_URL: near.url }, () => [near.connections(), near.seen.length])
 await near.close()
 
-const authority = await createAuthority()
+const authority = certify({ name: 'An authority of the benchmark', isAuthority: true })
 const folder = mkdtempSync(join(tmpdir(), 'ory-login bench '))
 writeFileSync(join(folder, 'ca.pem'), authority.cert)
-const far = await standIn(replay('success'), await authority.issue())
+const far = await standIn(replay('success'), certify({}, authority))
 const { port, server } = await relay(Number(new URL(far.url).port))
 const env = { BASE_URL: `https://127.0.0.1:${port}`, NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') }
 await compare(`TLS at ${ROUND_TRIP_MS} ms round trip`, env, () => [far.connections(), far.seen.length])

@@ -6,7 +6,7 @@ import type { ServerResponse } from 'node:http'
 import net, { type AddressInfo, createServer } from 'node:net'
 import { describe, mock, type TestContext, test } from 'node:test'
 import { main, VERSION } from '../src/ory-login.ts'
-import { credentials, IDENT, type Outcome, PASS, PROGRAM, program, run, TOKEN, TSX, TWO_LINES } from './harness.ts'
+import { credentials, IDENT, type Outcome, PASS, program, run, TOKEN, TWO_LINES } from './harness.ts'
 import { type Behaviour, recording, replay, type Seen, standIn } from './stand-in.ts'
 
 const STEPS = {
@@ -443,7 +443,7 @@ function assertGone(contacts: number[], timeoutMs: number): void {
   assert.ok(contacts.length > 0 && ms < timeoutMs + 1000, `gone ${ms} ms after its first contact`)
 }
 
-describe('it always ends', { concurrency: 6 }, () => {
+describe('it always ends', { concurrency: 2 }, () => {
   test('one request gets 10 s, however long the run may take', async (t) => {
     const server = await serve(t, () => undefined)
     const outcome = await run(credentials(server.url), '--timeout', '60')
@@ -498,15 +498,6 @@ describe('it always ends', { concurrency: 6 }, () => {
       assert.equal(contacts.length, 1)
     })
   }
-
-  test('a look-up that hangs', async () => {
-    // As with a resolver that is silent: nothing stops a look-up once it runs, and the process waits for it.
-    const hanging = 'import dns from "node:dns"; dns.lookup = (name, options, done) => setTimeout(done, 20000, Error())'
-    const command = ['--import', TSX, '--import', `data:text/javascript,${encodeURIComponent(hanging)}`, PROGRAM]
-    const outcome = await program(credentials('https://hangs.test'), ['--timeout', '1'], { command })
-    assertFailed(outcome, 4, 'start login flow', /no answer came in time/, /--timeout 1\b/)
-    assert.ok(outcome.ms < 15_000, `took ${outcome.ms} ms, start-up included`)
-  })
 
   test('a server that resets each connection, and one that asks for wait after wait', async (t) => {
     for (const behaviour of [cut('', 'resetAndDestroy'), status(429, { 'retry-after': '1' })]) {

@@ -24,7 +24,7 @@ const tunnel: Habit = (socket, address) => {
 }
 
 /** A proxy for one test. It remembers when it was dialled, and all that it read before it did anything. */
-async function startProxy(t: TestContext, habit: Habit) {
+async function startProxy(t: TestContext, habit: Habit, greet: (socket: Socket) => void = () => {}) {
   const dialled: number[] = []
   const heads: string[] = []
   const server = createServer((socket) => {
@@ -39,6 +39,7 @@ async function startProxy(t: TestContext, habit: Habit) {
       habit(socket, head.split(' ')[1] ?? '')
     }
     socket.on('error', () => {}).on('data', read)
+    greet(socket)
   }).listen(0, '127.0.0.1')
   t.after(() => server.close())
   await once(server, 'listening')
@@ -228,6 +229,28 @@ describe('a proxy that fails is named as what failed', { concurrency: 6 }, () =>
       const outcome = await program({ ...credentials(ory.url), [name]: value }, [])
       assertFailed(outcome, 2, /proxy/i)
       assert.equal(ory.connections(), 0)
+    })
+  }
+
+  for (const [does, habit] of [
+    ['says nothing', () => {}],
+    ['hangs up', (socket: Socket) => socket.end()],
+    ['speaks no SOCKS', (socket: Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ] as const) {
+    test(`a proxy with a scheme that undici knows besides, socks5, that ${does}: it ends, and names the proxy`, async (t) => {
+      const proxy = await startProxy(t, () => {}, habit)
+      const env = {
+        ...credentials('http://ory.invalid'),
+        HTTP_PROXY: withCredentials(proxy.host).replace('http', 'socks5'),
+      }
+      const signal = { name: 'SIGKILL', afterMs: 8000 } as const // or the tests would hang with it
+      const { code, killedBy, stdout, stderr } = await program(env, ['--timeout', '1'], { signal })
+      assert.equal(killedBy, null, 'it had to be killed')
+      assert.ok(code === 2 || code === 4, `exit code ${code}`)
+      assert.equal(stdout, '')
+      assert.match(stderr, /hint: .*HTTPS?_PROXY/)
+      for (const secret of SECRETS) assert.ok(!stderr.includes(secret), stderr)
+      assert.ok(proxy.dialled.length <= 3)
     })
   }
 
