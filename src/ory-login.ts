@@ -172,30 +172,24 @@ class LoginError extends Error {
 const tidy = (text: string): string =>
   stripVTControlCharacters(text.trim().slice(0, 4000)).replace(/[\p{C}\p{Z}]+|#(?=#)/gu, ' ') // slow on long ones
 
-/** A pattern for a secret, each character as it is or as JSON, also within JSON, or a URL escapes it. */
-function spellings(secret: string): string {
-  const hex = (code: number | undefined, digits = 0) => (code ?? 0).toString(16).padStart(digits, '0')
-  const characters = Array.from(secret)
-  const patterns = characters.slice(0, 500).map((character) => {
-    const units = character.split('').map((unit) => `\\\\{1,7}u${hex(unit.charCodeAt(0), 4)}`)
-    const bytes = Array.from(Buffer.from(character), (byte) => `%${hex(byte, 2)}`)
-    const short = /^"\\([bfnrt])"$/.exec(JSON.stringify(character))?.[1]
-    const others = [
-      units.join(''),
-      bytes.join(''),
-      ...(short ? [`\\\\{1,7}${short}`] : []),
-      ...(character === ' ' ? ['\\+'] : []),
-    ]
-    return `(?:\\\\{0,7}\\u{${hex(character.codePointAt(0))}}|${others.join('|')})`
-  })
-  return patterns.join('') + (characters.length > 500 ? '.*' : '') // RegExp takes no longer ones
+/** What is left of a text when what JSON and URLs do to it, more than once, is undone; without case and spaces. */
+function essence(text: string): string {
+  let plain = text
+  for (let round = 0; round < 4; round++)
+    plain = plain
+      .replace(/\\[bfnrt]?/g, '')
+      .replace(/u([\da-f]{4})/gi, (_, unit) => String.fromCharCode(Number.parseInt(unit, 16)))
+      .replace(/(?:%[\da-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString())
+  return plain.toLowerCase().replace(/[\p{C}\p{Z}/+]/gu, '')
 }
 
-/** Replaces secrets, in any case: servers change that of identifiers. */
+/** Replaces secrets; and the whole text, where a secret is still in it in other spellings. */
 function hide(text: string, secrets: readonly string[]): string {
-  const known = secrets.flatMap((secret) => [secret, tidy(secret)]).filter((secret) => secret.trim() !== '')
-  const longestFirst = known.sort((a, b) => b.length - a.length).map(spellings)
-  return known.length > 0 ? text.replace(new RegExp(longestFirst.join('|'), 'gisu'), '***') : text
+  const exact = new Set(secrets.flatMap((secret) => [secret, tidy(secret), JSON.stringify(secret).slice(1, -1)]))
+  const known = [...exact].filter((secret) => secret.trim() !== '').sort((one, other) => other.length - one.length)
+  const hidden = known.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+  const left = essence(hidden)
+  return secrets.map(essence).some((secret) => secret.length > 3 && left.includes(secret)) ? '***' : hidden
 }
 
 /**
@@ -289,8 +283,12 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
 /**
  * Opens the one connection of a run, through the proxy that the environment names for it, if any. What fails on the
  * way to the proxy is marked: undici would not say whose it was, and would dial for ever a proxy that hangs up.
+ * Throws an Error where a proxy variable is no URL.
  */
-function openConnection(signal: AbortSignal, dialing: Set<string>): EnvHttpProxyAgent {
+function openConnection(env: Environment, signal: AbortSignal, dialing: Set<string>): EnvHttpProxyAgent {
+  const proxies = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
+  const wrong = proxies.filter((name) => env[name] && !/^https?:\/\/./i.test(env[name]))
+  if (wrong.length > 0) throw new Error(`not an http:// or https:// URL: ${wrong.join(', ')}`)
   const requestTls = { rejectUnauthorized: true } // whatever NODE_TLS_REJECT_UNAUTHORIZED says
   const connect = { signal, ...requestTls }
   const clientFactory = ({ origin, host }: URL): Pool => {
@@ -494,10 +492,7 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
     doing = 'choose proxy'
     const end = new AbortController()
     const dialing = new Set<string>()
-    const proxies = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
-    const wrong = proxies.filter((name) => env[name] && !/^https?:\/\/./i.test(env[name]))
-    if (wrong.length > 0) throw new Error(`not an http:// or https:// URL: ${wrong.join(', ')}`)
-    const dispatcher = openConnection(end.signal, dialing)
+    const dispatcher = openConnection(env, end.signal, dialing)
     doing = 'log in'
     const deadline = performance.now() + config.timeoutMs
     run = { config, dispatcher, dialing, deadline, secrets, say, steps: [] }

@@ -211,10 +211,10 @@ test('no answer of any shape at any step gives exit code 0 without a verified se
       if (outcome.code === 0) verified[step] += 1
       else failed += 1
     })
-    await fc.assert(property, { numRuns: 500 })
+    await fc.assert(property, { numRuns: 300 })
   })
   // Else the property would say nothing about one of the two cases.
-  assert.ok(failed > 50 && Object.values(verified).every((times) => times > 0), JSON.stringify({ failed, verified }))
+  assert.ok(failed > 30 && Object.values(verified).every((times) => times > 0), JSON.stringify({ failed, verified }))
 })
 
 const escapeAll = (text: string) =>
@@ -224,7 +224,7 @@ const escapeAll = (text: string) =>
 const SPELLINGS: ((secret: string) => string)[] = [
   (secret) => secret,
   (secret) => JSON.stringify(secret),
-  (secret) => JSON.stringify(JSON.stringify(secret)).slice(2, -2).replaceAll('\\\\', '\\'),
+  (secret) => JSON.stringify(JSON.stringify(secret).slice(1, -1)).slice(1, -1),
   (secret) => encodeURIComponent(secret),
   (secret) => new URLSearchParams({ a: secret }).toString().slice(2),
   (secret) => [...secret].join('\u001b[0m'),
@@ -306,7 +306,7 @@ test('a password or token that an answer repeats, anywhere and in any spelling, 
         }
       }
     })
-    await fc.assert(property, { numRuns: 500 })
+    await fc.assert(property, { numRuns: 150 })
   })
 })
 
@@ -322,7 +322,7 @@ test('any password is sent as it is, and a correct login is verified with it', a
       assert.deepEqual([code, stdout, stderr], [0, TWO_LINES, ''])
       assert.equal(JSON.parse(server.seen.at(-2)?.body ?? '').password, password)
     })
-    await fc.assert(property, { numRuns: 100 })
+    await fc.assert(property, { numRuns: 60 })
   })
 })
 
@@ -369,6 +369,6 @@ test('a password of one to three characters makes no login fail and no message a
       assert.match(stderr, /^ory-login: submit credentials: /)
       assert.match(stderr, /\nory-login: hint: .*IDENT and PASS.*\n$/)
     })
-    await fc.assert(property, { numRuns: 100 })
+    await fc.assert(property, { numRuns: 60 })
   })
 })

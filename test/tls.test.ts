@@ -1,79 +1,15 @@
 /** Logins over TLS, with certificates that are made here. What a process trusts is read as it starts: those are children. */
 import assert from 'node:assert/strict'
-import { generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer, isIP } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { createServer as createTlsServer } from 'node:tls'
+import { certify } from './certificates.ts'
 import { credentials, emptyFolder, IDENT, type Outcome, PASS, program, run, TOKEN, TWO_LINES } from './harness.ts'
 import { replay, standIn } from './stand-in.ts'
-
-// X.509 in DER: a tag, a length, and the content, which may be more of the same. Node can sign it, but not make it.
-const der = (tag: number, ...content: Uint8Array[]): Buffer => {
-  const bytes = Buffer.concat(content)
-  const size = bytes.length
-  return Buffer.concat([Buffer.from(size < 128 ? [tag, size] : [tag, 0x82, size >> 8, size & 255]), bytes])
-}
-const sequence = (...content: Uint8Array[]): Buffer => der(0x30, ...content)
-const oid = (hex: string): Buffer => der(0x06, Buffer.from(hex, 'hex'))
-const TRUE = der(0x01, Buffer.from([255]))
-const ECDSA_WITH_SHA256 = sequence(oid('2a8648ce3d040302'))
-const COMMON_NAME = oid('550403')
-const BASIC_CONSTRAINTS = oid('551d13')
-const SUBJECT_ALT_NAME = oid('551d11')
-
-const named = (name: string): Buffer => sequence(der(0x31, sequence(COMMON_NAME, der(0x0c, Buffer.from(name)))))
-const day = (days: number): Buffer => {
-  const digits = new Date(Date.now() + days * 86_400_000).toISOString().replace(/\D/g, '')
-  return der(0x17, Buffer.from(`${digits.slice(2, 14)}Z`))
-}
-const extension = (...content: Uint8Array[]): Buffer =>
-  sequence(...content.slice(0, -1), der(0x04, ...content.slice(-1)))
-const pem = (bytes: Buffer): string =>
-  `-----BEGIN CERTIFICATE-----\n${bytes.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`
-
-interface Wanted {
-  /** The host, or the name of an authority. */
-  name?: string
-  /** From when until when it holds, in days from now. */
-  days?: [from: number, until: number]
-  isAuthority?: boolean
-}
-type KeyPair = ReturnType<typeof newKeys>
-interface Issuer {
-  name: string
-  keys: KeyPair
-}
-
-const newKeys = () => generateKeyPairSync('ec', { namedCurve: 'P-256' })
-
-/** Makes a certificate, signed by the issuer, or by itself where there is none. */
-function certify({ name = '127.0.0.1', days = [-1, 30], isAuthority = false }: Wanted = {}, issuer?: Issuer) {
-  const keys = newKeys()
-  const address = isIP(name) ? der(0x87, Buffer.from(name.split('.').map(Number))) : der(0x82, Buffer.from(name))
-  const content = sequence(
-    der(0xa0, der(0x02, Buffer.from([2]))), // version 3
-    der(0x02, Buffer.concat([Buffer.from([1]), randomBytes(8)])), // serial number
-    ECDSA_WITH_SHA256,
-    named(issuer?.name ?? name),
-    sequence(...days.map(day)),
-    named(name),
-    keys.publicKey.export({ type: 'spki', format: 'der' }),
-    der(
-      0xa3,
-      sequence(
-        isAuthority
-          ? extension(BASIC_CONSTRAINTS, TRUE, sequence(TRUE))
-          : extension(SUBJECT_ALT_NAME, sequence(address)),
-      ),
-    ),
-  )
-  const signature = sign('sha256', content, (issuer?.keys ?? keys).privateKey)
-  const bytes = sequence(content, ECDSA_WITH_SHA256, der(0x03, Buffer.from([0]), signature))
-  return { name, keys, cert: pem(bytes), key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
-}
 
 const authority = certify({ name: 'An authority of the tests', isAuthority: true })
 const caFile = join(emptyFolder(), 'authority.pem')
@@ -149,7 +85,12 @@ const REFUSED: [
   ],
   ['that has expired', () => certify({ days: [-30, -1] }, authority), TRUSTED, [/expired/, /clock/]],
   ['that does not hold yet', () => certify({ days: [1, 30] }, authority), TRUSTED, [/not yet valid/, /clock/]],
-  ['of another host', () => certify({ name: 'other.example' }, authority), TRUSTED, [/another name/, /other\.example/]],
+  [
+    'of another host',
+    () => certify({ name: 'other.example' }, authority),
+    TRUSTED,
+    [/another name/, /127\.0\.0\.1 is not in/],
+  ],
   ['of another address', () => certify({ name: '127.0.0.9' }, authority), TRUSTED, [/another name/, /127\.0\.0\.9/]],
 ]
 const isAboutTrust = (says: RegExp[]): boolean => says.some(({ source }) => source === 'not trusted')
@@ -268,13 +209,13 @@ describe('TLS through a proxy', { concurrency: 4 }, () => {
     assertFailed(outcome, 4, /no answer came in time/, /--timeout 1\b/)
     assert.doesNotMatch(outcome.stderr, /PROXY|Ory was not reached/)
     assert.equal(proxy.dialled.length, 1)
-    assert.ok(ms < 2000, `gone ${ms} ms after it dialled`)
+    assert.ok(ms < 4000, `gone ${ms} ms after it dialled`)
   })
 
   for (const [name, make, says] of [
     ['signed by itself', () => certify(), /self-signed/],
     ['that has expired', () => certify({ days: [-30, -1] }, authority), /expired/],
-    ['of another host', () => certify({ name: 'other.example' }, authority), /other\.example/],
+    ['of another host', () => certify({ name: 'other.example' }, authority), /127\.0\.0\.1 is not in/],
   ] as const) {
     test(`a proxy that itself speaks TLS, with a certificate ${name}, is named as what failed`, async (t) => {
       let dials = 0
