@@ -18,7 +18,6 @@ import { type Dispatcher, EnvHttpProxyAgent, fetch, type Headers, Pool, type Req
 export const VERSION = '1.0.0'
 const EXIT = { verified: 0, unexpected: 1, usage: 2, refused: 3, unanswered: 4 } as const
 type Verdict = Exclude<keyof typeof EXIT, 'verified'>
-
 /** For the demo alone: loopback, and made up. */
 const DEFAULTS = { BASE_URL: 'http://127.0.0.1:4433', IDENT: 'demo@example.com', PASS: 'demo-only-password' }
 
@@ -70,10 +69,11 @@ const STEPS = {
 }
 type Step = keyof typeof STEPS
 
-/** What a pattern finds in "<step> <status or code> <Ory's ids>: <text>", what that means, and what to do about it. */
+/**
+ * All that can come in place of what a step promises, what that means, and what to do about it. The first row counts
+ * whose pattern is found in "<step> <status or code> <Ory's ids> : <text>".
+ */
 type Meaning = readonly [pattern: RegExp, verdict: Verdict, meaning: string, hint: string]
-
-/** All that can come in place of what a step promises. The first row that fits counts. */
 // biome-ignore format: a table, one row a line
 const MEANINGS: readonly Meaning[] = [
   [/^\w+ 429 /, 'unanswered', 'the rate limit of this project is reached', 'wait, and run less often: on Ory Network login submits share a limit with registration, recovery and settings'],
@@ -114,8 +114,7 @@ const MEANINGS: readonly Meaning[] = [
   [/^\w+ Error : bad port/, 'usage', 'fetch refuses to use the port in BASE_URL', 'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
   [/^\w+ \D/, 'unanswered', 'the request failed', 'check BASE_URL and the network between here and Ory'],
 ]
-// biome-ignore format: a row
-const ELSE: Meaning = [/^/, 'unexpected', "this is not what Ory's API promises", 'check BASE_URL and what stands before Ory']
+const ELSE: Meaning = [/^/, 'unexpected', "this is not what Ory's API promises", 'check what answers at BASE_URL']
 
 /** What an error means that is no answer to a step, by what the program was doing. */
 // biome-ignore format: a table
@@ -201,16 +200,12 @@ const clean = (text: string, secrets: readonly string[]): string =>
     .replace(/ory_[a-z]{2}_\w+/g, '***')
     .replace(/^(.{249}).{2,}$/u, '$1…')
 
-// What a server sends is unknown until a predicate has looked at it. Fields keep Ory's spelling.
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+// What a server sends is unknown until a predicate has looked at it. Half a surrogate pair (Cs) is no text.
+const isText = (value: unknown): value is string => typeof value === 'string' && /^\P{Cs}+$/u.test(value)
 const field = (value: unknown, key: string): unknown => Object(value)[key]
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 
-/** Half a surrogate pair cannot be put into a URL. */
-function isFlow(body: unknown): body is { id: string } {
-  const id = field(body, 'id')
-  return isText(id) && !/\p{Cs}/u.test(id)
-}
+const isFlow = (body: unknown): body is { id: string } => isText(field(body, 'id'))
 
 /** The token must be what a header carries as it is. The identity is null when a second factor is due. */
 function isLogin(body: unknown): body is { session_token: string; session?: { identity?: { id: string } | null } } {
@@ -253,11 +248,9 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
   const found = (name: string) => env[name] ?? dotenv[name] // one by one: on Windows env knows them in any case
   const blank = names.filter((name) => found(name)?.trim() === '')
   if (blank.length > 0) throw new Error(`set but empty, as by a missing CI secret: ${blank.join(', ')}`)
-
   const base = (found('BASE_URL') ?? DEFAULTS.BASE_URL).trim()
   const fault = URL_FAULTS.find(([isFault]) => isFault(base))?.[1]
   if (fault) throw new Error(`BASE_URL ${fault}; it should look like https://your-slug.projects.oryapis.com`)
-
   const { href, protocol, hostname } = new URL(base)
   const isLoopback = /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
   const unset = names.filter((name) => found(name) === undefined)
@@ -357,20 +350,16 @@ async function exchange(run: Run, url: string, request: RequestInit): Promise<Re
   }
 }
 
-/** How long to wait before another attempt, in ms: what the server asks, else a backoff with jitter. */
-function delay({ headers }: Received, attempt: number): number {
-  const asked = headers?.get('retry-after') ?? headers?.get('x-ratelimit-reset') ?? ''
-  const ms = /^\d+$/.test(asked) ? Number(asked) * 1000 : Date.parse(asked) - Date.now()
-  return Number.isNaN(ms) ? 250 * 2 ** attempt * (0.5 + Math.random() / 2) : Math.max(0, ms)
-}
-
 /** Sends a request, again where the failure passes and the wait fits into the time left. It knows nothing of Ory. */
 async function send(run: Run, url: string, request: RequestInit): Promise<Outcome> {
   for (let attempts = 1; ; attempts++) {
     const received = await exchange(run, url, request)
     const remark = attempts > 1 ? `, at attempt ${attempts} of ${ATTEMPTS}` : ''
     if (!PASSING.test(received.came) || attempts === ATTEMPTS) return { ...received, attempts, remark }
-    const wait = delay(received, attempts)
+    // What the server asks, in seconds or as a date, else a backoff with jitter.
+    const asked = received.headers?.get('retry-after') ?? received.headers?.get('x-ratelimit-reset') ?? ''
+    const askedMs = /^\d+$/.test(asked) ? Number(asked) * 1000 : Date.parse(asked) - Date.now()
+    const wait = Number.isNaN(askedMs) ? 250 * 2 ** attempts * (0.5 + Math.random() / 2) : Math.max(0, askedMs)
     const next = `attempt ${attempts + 1} of ${ATTEMPTS} is due in ${Math.ceil(wait / 100) / 10} s`
     if (performance.now() + wait >= run.deadline)
       return { ...received, attempts, remark: `; ${next}, and --timeout leaves no time for that` }
@@ -397,8 +386,8 @@ function readAnswer({ status = 0, headers, text, body }: Received, url: string, 
   ].filter(isText)
   // Where Ory says nothing, the text itself, but not that of a JSON value or of a 200: it could hold a token.
   const other = body === undefined && status !== 200 ? text : body === undefined ? 'no JSON' : 'JSON without that'
-  const isId = (id: unknown) => isText(id) || typeof id === 'number'
-  return { ids: [...new Set(ids.filter(isId).map(String))], text: texts.join(': ') || other || 'nothing' }
+  const shown = ids.filter((id) => isText(id) || typeof id === 'number').map(String)
+  return { ids: [...new Set(shown)], text: texts.join(': ') || other || 'nothing' }
 }
 
 /** Words what came in place of what a step promises: what it means, and what to do. */
@@ -445,8 +434,10 @@ async function take<Body>(run: Run, step: Step, is: (body: unknown) => body is B
 async function logIn(run: Run): Promise<void> {
   const { identifier, password, logout } = run.config
   const flow = await take(run, 'start', isFlow)
-  const credentials = { method: 'password', identifier, password }
-  const login = await take(run, 'submit', isLogin, { flow: flow.id, body: credentials })
+  const login = await take(run, 'submit', isLogin, {
+    flow: flow.id,
+    body: { method: 'password', identifier, password },
+  })
   const token = login.session_token
   run.secrets.push(token)
   const secrets = [token, password].filter((secret) => secret.length >= 8) // shorter ones occur by chance
