@@ -106,7 +106,7 @@ const MEANINGS: readonly Meaning[] = [
   [/^\w+ EAI_AGAIN /, 'unanswered', 'the host name cannot be looked up at the moment', 'check the network and its DNS, and try again'],
   [/^\w+ ENOTFOUND /, 'unanswered', 'there is no host of this name', 'check the host name in BASE_URL, and the slug in it'],
   [/^\w+ (TIMEOUT|ETIMEDOUT|UND_ERR_\w+_TIMEOUT|EHOSTUNREACH|ENETUNREACH) /, 'unanswered', 'no answer came in time', 'check host, port, firewalls and VPN, and whether Ory is overloaded; --timeout gives the whole run more time'],
-  [/^\w+ CERT_HAS_EXPIRED /, 'unanswered', "the server's certificate has expired", 'renew it, and check the clock of this machine'],
+  [/^\w+ CERT_(HAS_EXPIRED|NOT_YET_VALID) /, 'unanswered', "the server's certificate has expired, or does not hold yet", 'renew it, and check the clock of this machine'],
   [/^\w+ ERR_TLS_CERT_ALTNAME_INVALID /, 'unanswered', "the server's certificate is for another name", 'check the host name in BASE_URL; if it is right, the server needs a certificate for it'],
   [/^\w+ (\w*CERT|UNABLE_TO_)/, 'unanswered', "the server's certificate is not trusted here", 'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
   [/^\w+ (ERR_SSL_\w+|EPROTO) /, 'unanswered', 'the TLS handshake failed, as it does where a plain http port is asked for https', 'check the port in BASE_URL, and whether it should begin with http://'],

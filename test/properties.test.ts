@@ -86,6 +86,8 @@ const mutation = (step: Step): fc.Arbitrary<string> =>
       return JSON.stringify(result)
     })
 
+const OTHER = 'somebody-else'
+
 /** The values that a verdict rests on, each as it should be or not. */
 const nearMiss = (step: Step): fc.Arbitrary<string> =>
   fc
@@ -93,8 +95,8 @@ const nearMiss = (step: Step): fc.Arbitrary<string> =>
       id: fc.oneof(fc.constant('an-id'), anyValue),
       session_token: fc.oneof(fc.constant(TOKEN), anyValue),
       active: fc.oneof(fc.constant(true), anyValue),
-      identity: fc.oneof(fc.record({ id: fc.oneof(fc.constant(IDENTITY), anyValue) }), anyValue),
-      session: fc.oneof(fc.constant({ identity: { id: IDENTITY } }), anyValue),
+      identity: fc.oneof(fc.record({ id: fc.oneof(fc.constantFrom(IDENTITY, OTHER), anyValue) }), anyValue),
+      session: fc.oneof(fc.constantFrom({ identity: { id: IDENTITY } }, { identity: { id: OTHER } }), anyValue),
       expires_at: anyValue,
       error: anyValue,
     })

@@ -192,7 +192,7 @@ describe('a proxy that fails is named as what failed', { concurrency: 6 }, () =>
       })
     }
 
-    test(`a proxy in ${name} that accepts and says nothing: the end comes in time`, async (t) => {
+    test(`a proxy in ${name} that accepts and says nothing: the end comes in time`, { timeout: 20_000 }, async (t) => {
       const proxy = await startProxy(t, () => {})
       const env = { ...credentials(`${scheme}://ory.invalid`), [name]: withCredentials(proxy.host) }
       const outcome = await program(env, ['--timeout', '1'])
@@ -266,7 +266,9 @@ describe('a proxy that fails is named as what failed', { concurrency: 6 }, () =>
     assert.equal(proxy.dialled.length, 1)
   })
 
-  test('a server that hangs behind a proxy that works is not put on the proxy, and the end comes in time', async (t) => {
+  test('a server that hangs behind a proxy that works is not put on the proxy, and the end comes in time', {
+    timeout: 20_000,
+  }, async (t) => {
     const ory = await standIn(() => undefined)
     t.after(ory.close)
     const proxy = await startProxy(t, tunnel)

@@ -201,7 +201,9 @@ describe('TLS through a proxy', { concurrency: 4 }, () => {
     })
   }
 
-  test("a handshake that never ends behind a proxy that works: the end comes in time, as the server's failure", async (t) => {
+  test("a handshake that never ends behind a proxy that works: the end comes in time, as the server's failure", {
+    timeout: 20_000,
+  }, async (t) => {
     const proxy = await startProxy(t, () => false)
     const env = { ...credentials('https://ory.invalid'), HTTPS_PROXY: proxy.url }
     const outcome = await program(env, ['--timeout', '1'])
