@@ -176,19 +176,28 @@ function essence(text: string): string {
   let plain = text
   for (let round = 0; round < 4; round++)
     plain = plain
-      .replace(/\\[bfnrt]?/g, '')
-      .replace(/u([\da-f]{4})/gi, (_, unit) => String.fromCharCode(Number.parseInt(unit, 16)))
+      .replace(/(?<!\\)\\+u([\da-f]{4})/gi, (_, unit) => String.fromCharCode(Number.parseInt(unit, 16)))
       .replace(/(?:%[\da-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString())
+      .replaceAll('\\', '')
   return plain.toLowerCase().replace(/[\p{C}\p{Z}/+]/gu, '')
 }
 
-/** Replaces secrets; and the whole text, where a secret is still in it in other spellings. */
+/** Replaces secrets as they are and in their usual spellings; and the whole text where one is left in any other. */
 function hide(text: string, secrets: readonly string[]): string {
-  const exact = new Set(secrets.flatMap((secret) => [secret, tidy(secret), JSON.stringify(secret).slice(1, -1)]))
-  const known = [...exact].filter((secret) => secret.trim() !== '').sort((one, other) => other.length - one.length)
-  const hidden = known.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+  const form = (secret: string) => new URLSearchParams([[secret, '']]).toString().slice(0, -1)
+  const spellings = secrets
+    .flatMap((secret) => [
+      secret,
+      JSON.stringify(secret).slice(1, -1),
+      form(secret),
+      form(secret).replaceAll('+', '%20'),
+    ])
+    .flatMap((secret) => [secret, tidy(secret), secret.toLowerCase(), secret.toUpperCase()])
+  const longestFirst = [...new Set(spellings)].sort((one, other) => other.length - one.length)
+  const hidden = longestFirst.reduce((rest, secret) => (secret.trim() ? rest.replaceAll(secret, '***') : rest), text)
   const left = essence(hidden)
-  return secrets.map(essence).some((secret) => secret.length > 3 && left.includes(secret)) ? '***' : hidden
+  const essences = secrets.flatMap((secret) => [essence(secret), essence(JSON.stringify(secret).slice(1, -1))])
+  return essences.some((secret) => secret.length > 3 && left.includes(secret)) ? '***' : hidden
 }
 
 /**
@@ -252,6 +261,7 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
   const fault = URL_FAULTS.find(([isFault]) => isFault(base))?.[1]
   if (fault) throw new Error(`BASE_URL ${fault}; it should look like https://your-slug.projects.oryapis.com`)
   const { href, protocol, hostname } = new URL(base)
+  const baseUrl = href.replace(/\/+$/, '')
   const isLoopback = /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
   const unset = names.filter((name) => found(name) === undefined)
   const password = found('PASS') ?? DEFAULTS.PASS
@@ -264,7 +274,8 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
   ]
   return {
     ...options,
-    baseUrl: href.replace(/\/+$/, ''),
+    baseUrl,
+    shownUrl: hide(baseUrl, password.length < 8 ? [] : [password]),
     identifier: (found('IDENT') ?? DEFAULTS.IDENT).trim(),
     password,
     unset,
@@ -404,7 +415,7 @@ function explain({ config, secrets }: Run, step: Step, received: Outcome): Failu
   return {
     verdict,
     step: name,
-    request: clean(`${method} ${url}`, hidden),
+    request: `${method} ${config.shownUrl}${path}`,
     status: received.status,
     ory_ids,
     error: `${meaning}: expected ${status} with ${promise}, got ${got}: ${clean(text, hidden)}${received.remark}`,
@@ -425,7 +436,8 @@ async function take<Body>(run: Run, step: Step, is: (body: unknown) => body is B
   const { came, attempts } = received
   const duration_ms = Math.round(performance.now() - began)
   run.steps.push({ name, status: received.status ?? null, attempts, duration_ms })
-  if (run.config.verbose) run.say(`${name}: ${method} ${url}: ${came} in ${duration_ms} ms, attempts: ${attempts}`)
+  if (run.config.verbose)
+    run.say(`${name}: ${method} ${run.config.shownUrl}${path}: ${came} in ${duration_ms} ms, attempts: ${attempts}`)
   if (received.status === status && is(received.body)) return received.body
   throw new LoginError(explain(run, step, received))
 }

@@ -68,10 +68,13 @@ export async function program(env: Record<string, string>, args: string[], optio
     env: { PATH, SystemRoot, TEMP, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  if (signal) setTimeout(() => child.kill(signal.name), signal.afterMs)
+  const timer = signal && setTimeout(() => child.kill(signal.name), signal.afterMs)
   const exit = new Promise<{ code: number | null; killedBy: NodeJS.Signals | null }>((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (code, killedBy) => resolve({ code, killedBy }))
+    child.on('close', (code, killedBy) => {
+      clearTimeout(timer)
+      resolve({ code, killedBy })
+    })
   })
   const [{ code, killedBy }, out, err] = await Promise.all([exit, text(child.stdout), text(child.stderr)])
   return { code, killedBy, stdout: out, stderr: err, ms: performance.now() - began }

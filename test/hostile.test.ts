@@ -415,6 +415,21 @@ for (const step of STEPS) {
   }
 }
 
+test('a password beside what looks like half an escape is not shown in any spelling', async () => {
+  const password = `n&q<${CORE}>"u`
+  const text = Object.values(SPELLINGS).map((spell) => spell(password))
+  for (const before of ['', '\\', '%', '%2', '\\u', '\\u00', 'u00']) {
+    for (const after of ['', 'ffa60abd', '0041', 'n', '%', '\\']) {
+      for (const spelled of text) {
+        const body = { error: { reason: `${before}${spelled}${after}` } }
+        const outcome = await against('submit', () => ({ status: 418, body }), { PASS: password })
+        assertPlain(outcome, 'submit', 1, /\b418\b/)
+        assert.ok(!outcome.stderr.includes(CORE), `${JSON.stringify(body)}: ${outcome.stderr}`)
+      }
+    }
+  }
+})
+
 test('a status line that repeats the password is not shown', async () => {
   for (const step of STEPS) {
     const outcome = await against(

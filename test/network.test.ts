@@ -449,7 +449,7 @@ function assertGone(contacts: number[], timeoutMs: number): void {
 /** So that what does not end fails here, and does not hold the tests: its server is closed then. */
 const LATEST = { timeout: 20_000 }
 
-describe('it always ends', { concurrency: 2 }, () => {
+describe('it always ends', { concurrency: 4 }, () => {
   test('one request gets 10 s, however long the run may take', async (t) => {
     const server = await serve(t, () => undefined)
     const outcome = await run(credentials(server.url), '--timeout', '60')
