@@ -138,8 +138,7 @@ type Sent = { flow?: string; token?: string; body?: object }
 /** A run under way, and what --json tells of it. */
 interface Run {
   config: Config
-  dispatcher: Dispatcher
-  dialing: Set<string> // proxies that have not connected us yet
+  connection: ReturnType<typeof openConnection>
   deadline: number // in ms, on the clock of performance.now()
   secrets: string[] // what no output may hold
   say: Say
@@ -184,14 +183,9 @@ function essence(text: string): string {
 
 /** Replaces secrets as they are and in their usual spellings; and the whole text where one is left in any other. */
 function hide(text: string, secrets: readonly string[]): string {
-  const form = (secret: string) => new URLSearchParams([[secret, '']]).toString().slice(0, -1)
+  const inUrl = (secret: string) => new URLSearchParams({ [secret]: '' }).toString().slice(0, -1).replaceAll('+', '%20')
   const spellings = secrets
-    .flatMap((secret) => [
-      secret,
-      JSON.stringify(secret).slice(1, -1),
-      form(secret),
-      form(secret).replaceAll('+', '%20'),
-    ])
+    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), inUrl(secret)])
     .flatMap((secret) => [secret, tidy(secret), secret.toLowerCase(), secret.toUpperCase()])
   const longestFirst = [...new Set(spellings)].sort((one, other) => other.length - one.length)
   const hidden = longestFirst.reduce((rest, secret) => (secret.trim() ? rest.replaceAll(secret, '***') : rest), text)
@@ -289,12 +283,14 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
  * way to the proxy is marked: undici would not say whose it was, and would dial for ever a proxy that hangs up.
  * Throws an Error where a proxy variable is no URL.
  */
-function openConnection(env: Environment, signal: AbortSignal, dialing: Set<string>): EnvHttpProxyAgent {
+function openConnection(env: Environment) {
   const proxies = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
   const wrong = proxies.filter((name) => env[name] && !/^https?:\/\/./i.test(env[name]))
   if (wrong.length > 0) throw new Error(`not an http:// or https:// URL: ${wrong.join(', ')}`)
   const requestTls = { rejectUnauthorized: true } // whatever NODE_TLS_REJECT_UNAUTHORIZED says
-  const connect = { signal, ...requestTls }
+  const end = new AbortController()
+  const connect = { signal: end.signal, ...requestTls }
+  const dialing = new Set<string>() // proxies that have not connected us yet
   const clientFactory = ({ origin, host }: URL): Pool => {
     const proxy = new Pool(origin, { connect })
     const tunnel = proxy.connect.bind(proxy)
@@ -309,7 +305,13 @@ function openConnection(env: Environment, signal: AbortSignal, dialing: Set<stri
     }
     return proxy
   }
-  return new EnvHttpProxyAgent({ connections: 1, connect, requestTls, clientFactory })
+  const dispatcher = new EnvHttpProxyAgent({ connections: 1, connect, requestTls, clientFactory })
+  const close = async () => {
+    const destroyed = dispatcher.destroy() // first, or undici dials again
+    end.abort() // or a TLS handshake that hangs would hold the process
+    await destroyed
+  }
+  return { dispatcher, dialing, close }
 }
 
 /** Finds the real cause behind fetch's "fetch failed" and "terminated": the deepest. */
@@ -336,7 +338,7 @@ function parseJson(bytes: Buffer): unknown {
 
 /** Sends a request once, and gives what came. The limit of a body counts its bytes after decompression. */
 async function exchange(run: Run, url: string, request: RequestInit): Promise<Received> {
-  const { dispatcher } = run
+  const { dispatcher, dialing } = run.connection
   const timeLeft = Math.max(0, Math.ceil(run.deadline - performance.now()))
   const limit = Math.min(REQUEST_LIMIT_MS, timeLeft)
   const signal = AbortSignal.timeout(limit)
@@ -355,7 +357,7 @@ async function exchange(run: Run, url: string, request: RequestInit): Promise<Re
   } catch (error) {
     if (!signal.aborted) return rootCause(error)
     const whose = limit < timeLeft ? 'one request gets' : `were left of --timeout ${run.config.timeout}`
-    const [proxy] = run.dialing
+    const [proxy] = dialing
     const text = `${proxy ? `proxy ${proxy}: ` : ''}nothing complete in the ${limit / 1000} s that ${whose}`
     return { came: proxy ? 'PROXY TIMEOUT' : 'TIMEOUT', text }
   }
@@ -493,17 +495,10 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
     if (config.unset.length > 0) say(`note: not set, so the demo default is used: ${config.unset.join(', ')}`)
     if (config.isExposed) say('warning: BASE_URL is plain http, so the password travels unencrypted')
     doing = 'choose proxy'
-    const end = new AbortController()
-    const dialing = new Set<string>()
-    const dispatcher = openConnection(env, end.signal, dialing)
+    const connection = openConnection(env)
     doing = 'log in'
-    const deadline = performance.now() + config.timeoutMs
-    run = { config, dispatcher, dialing, deadline, secrets, say, steps: [] }
-    await logIn(run).finally(() => {
-      const destroyed = dispatcher.destroy() // first, or undici dials again
-      end.abort() // or a TLS handshake that hangs would hold the process
-      return destroyed
-    })
+    run = { config, connection, deadline: performance.now() + config.timeoutMs, secrets, say, steps: [] }
+    await logIn(run).finally(connection.close)
   } catch (error) {
     failure = fail(error)
   }
