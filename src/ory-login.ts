@@ -69,10 +69,7 @@ const STEPS = {
 }
 type Step = keyof typeof STEPS
 
-/**
- * All that can come in place of what a step promises, what that means, and what to do about it. The first row counts
- * whose pattern is found in "<step> <status or code> <Ory's ids> : <text>".
- */
+/** What came in place of a promise, as "<step> <status or code> <ids> : <text>": what it means, what to do. First match. */
 type Meaning = readonly [pattern: RegExp, verdict: Verdict, meaning: string, hint: string]
 // biome-ignore format: a table, one row a line
 const MEANINGS: readonly Meaning[] = [
@@ -105,7 +102,7 @@ const MEANINGS: readonly Meaning[] = [
   [/^\w+ (ECONNRESET|EPIPE|UND_ERR_SOCKET) /, 'unanswered', 'the connection was cut before the answer was complete', 'check what stands between here and Ory; if the port speaks TLS, BASE_URL needs https'],
   [/^\w+ EAI_AGAIN /, 'unanswered', 'the host name cannot be looked up at the moment', 'check the network and its DNS, and try again'],
   [/^\w+ ENOTFOUND /, 'unanswered', 'there is no host of this name', 'check the host name in BASE_URL, and the slug in it'],
-  [/^\w+ (TIMEOUT|ETIMEDOUT|UND_ERR_\w+_TIMEOUT|EHOSTUNREACH|ENETUNREACH) /, 'unanswered', 'no answer came in time', 'check host, port, firewalls and VPN, and whether Ory is overloaded; --timeout gives the whole run more time'],
+  [/^\w+ (TIMEOUT|ETIMEDOUT|UND_ERR_\w+_TIMEOUT|EHOSTUNREACH|ENETUNREACH) /, 'unanswered', 'no answer came in time', 'check host, port, DNS, firewalls and VPN, and whether Ory is overloaded; --timeout gives the whole run more time'],
   [/^\w+ CERT_(HAS_EXPIRED|NOT_YET_VALID) /, 'unanswered', "the server's certificate has expired, or does not hold yet", 'renew it, and check the clock of this machine'],
   [/^\w+ ERR_TLS_CERT_ALTNAME_INVALID /, 'unanswered', "the server's certificate is for another name", 'check the host name in BASE_URL; if it is right, the server needs a certificate for it'],
   [/^\w+ (\w*CERT|UNABLE_TO_)/, 'unanswered', "the server's certificate is not trusted here", 'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
@@ -357,9 +354,9 @@ async function exchange(run: Run, url: string, request: RequestInit): Promise<Re
   } catch (error) {
     if (!signal.aborted) return rootCause(error)
     const whose = limit < timeLeft ? 'one request gets' : `were left of --timeout ${run.config.timeout}`
+    const text = `nothing complete in the ${limit / 1000} s that ${whose}`
     const [proxy] = dialing
-    const text = `${proxy ? `proxy ${proxy}: ` : ''}nothing complete in the ${limit / 1000} s that ${whose}`
-    return { came: proxy ? 'PROXY TIMEOUT' : 'TIMEOUT', text }
+    return proxy ? { came: 'PROXY TIMEOUT', text: `proxy ${proxy}: ${text}` } : { came: 'TIMEOUT', text }
   }
 }
 
