@@ -5,7 +5,6 @@
  *   submit credentials   POST   /self-service/login?flow=<id>   gives a session_token
  *   verify session       GET    /sessions/whoami                gives active and identity.id
  *   log out              DELETE /self-service/logout/api        (only with --logout)
- *
  * HELP below is this program's contract; Ory's is https://www.ory.sh/docs/kratos/self-service/flows/user-login
  */
 import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
@@ -51,11 +50,8 @@ Exit codes:
   4  no usable answer: network, TLS, proxy, time, rate limit, or a 5xx
 `
 
-/** Ory lists the user agent with the session. */
-const HEADERS = { accept: 'application/json', 'user-agent': `ory-login/${VERSION}` }
-const REQUEST_LIMIT_MS = 10_000
-const BODY_LIMIT_BYTES = 2 ** 20
-const ATTEMPTS = 3
+const HEADERS = { accept: 'application/json', 'user-agent': `ory-login/${VERSION}` } // Ory lists it with the session
+const LIMITS = { requestMs: 10_000, bodyBytes: 2 ** 20, attempts: 3 }
 /** The failures that pass, by status or code. Nothing else is tried again: refused credentials are sent once. */
 const PASSING = /^(429|(PROXY )?(502|503|504|ECONNREFUSED|ECONNRESET|EPIPE|UND_ERR_SOCKET|EAI_AGAIN))$/
 
@@ -114,13 +110,12 @@ const MEANINGS: readonly Meaning[] = [
 const ELSE: Meaning = [/^/, 'unexpected', "this is not what Ory's API promises", 'check what answers at BASE_URL']
 
 /** What an error means that is no answer to a step, by what the program was doing. */
-// biome-ignore format: a table
 const TROUBLES = {
-  'read options':       ['usage', 'see ory-login --help'],
-  'read configuration': ['usage', 'set BASE_URL, IDENT and PASS in the environment or in .env, a readable file; see ory-login --help'],
-  'choose proxy':       ['usage', 'HTTP_PROXY and HTTPS_PROXY should look like http://host:port, or be unset'],
-  'log in':             ['unexpected', `this is a bug in ory-login ${VERSION}: please report it`],
-  'print result':       ['unexpected', 'check where stdout goes: a full disk, or a pipe that was closed'],
+  'read options': ['usage', 'see ory-login --help'],
+  'read configuration': ['usage', 'set BASE_URL, IDENT and PASS in the environment or in a readable .env; see --help'],
+  'choose proxy': ['usage', 'HTTP_PROXY and HTTPS_PROXY should look like http://host:port, or be unset'],
+  'log in': ['unexpected', `this is a bug in ory-login ${VERSION}: please report it`],
+  'print result': ['unexpected', 'check where stdout goes: a full disk, or a pipe that was closed'],
 } as const
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -143,15 +138,10 @@ interface Run {
   verified?: { token: string; identity_id: string; session_id: string; expires_at: string; logged_out: boolean }
 }
 
-/** What a failure has to say, one line each and without secrets. */
-interface Failure {
-  verdict: Verdict
-  step: string
-  request?: string // method and URL, without its query
+/** What a failure has to say, one line each and without secrets; the request is method and URL, without its query. */
+type Failure = { verdict: Verdict; step: string; ory_ids: string[]; error: string; hint: string } & {
+  request?: string
   status?: number | undefined
-  ory_ids: string[]
-  error: string
-  hint: string
 }
 
 /** A step did not get what Ory promises. */
@@ -191,20 +181,16 @@ function hide(text: string, secrets: readonly string[]): string {
   return essences.some((secret) => secret.length > 3 && left.includes(secret)) ? '***' : hidden
 }
 
-/**
- * Makes text from outside fit to be shown: one short line without secrets. Tidying can join the parts of one, so they
- * are hidden before and after; what looks like a token of Ory's is hidden though nobody knows it.
- */
+/** Makes text from outside fit to be shown, in one short line. Tidying can join the parts of a secret: it is hidden twice. */
 const clean = (text: string, secrets: readonly string[]): string =>
   hide(tidy(hide(text, secrets)), secrets)
-    .replace(/ory_[a-z]{2}_\w+/g, '***')
+    .replace(/ory_[a-z]{2}_\w+/g, '***') // what looks like a token, known or not
     .replace(/^(.{249}).{2,}$/u, '$1…')
 
 // What a server sends is unknown until a predicate has looked at it. Half a surrogate pair (Cs) is no text.
 const isText = (value: unknown): value is string => typeof value === 'string' && /^\P{Cs}+$/u.test(value)
 const field = (value: unknown, key: string): unknown => Object(value)[key]
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
-
 const isFlow = (body: unknown): body is { id: string } => isText(field(body, 'id'))
 
 /** The token must be what a header carries as it is. The identity is null when a second factor is due. */
@@ -253,9 +239,12 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
   if (fault) throw new Error(`BASE_URL ${fault}; it should look like https://your-slug.projects.oryapis.com`)
   const { href, protocol, hostname } = new URL(base)
   const baseUrl = href.replace(/\/+$/, '')
-  const isLoopback = /^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
+  const isExposed = protocol === 'http:' && !/^(localhost|.+\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
   const unset = names.filter((name) => found(name) === undefined)
+  const identifier = (found('IDENT') ?? DEFAULTS.IDENT).trim()
   const password = found('PASS') ?? DEFAULTS.PASS
+  const shownUrl = hide(baseUrl, password.length < 8 ? [] : [password])
+  // Hints to add where this configuration makes them likely and the pattern fits, as in MEANINGS.
   const refused = /^submit 4.*\b40000(02|06)\b/
   const doubts: [isLikely: boolean, pattern: RegExp, hint: string][] = [
     [password !== password.trim(), refused, 'PASS begins or ends with white space, which counts'],
@@ -263,16 +252,7 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
     [true, /^logout /, 'the login was verified, but its session is left behind until it expires'],
     [base === DEFAULTS.BASE_URL, /^\w+ [A-Z]/, 'npm run demo shows a login without any server'],
   ]
-  return {
-    ...options,
-    baseUrl,
-    shownUrl: hide(baseUrl, password.length < 8 ? [] : [password]),
-    identifier: (found('IDENT') ?? DEFAULTS.IDENT).trim(),
-    password,
-    unset,
-    isExposed: protocol === 'http:' && !isLoopback,
-    doubts: doubts.filter(([isLikely]) => isLikely), // hints to add where the pattern fits, as in MEANINGS
-  }
+  return { ...options, baseUrl, shownUrl, identifier, password, unset, isExposed, doubts }
 }
 
 /**
@@ -282,8 +262,8 @@ function readConfig(env: Environment, dotenv: Environment, options: ReturnType<t
  */
 function openConnection(env: Environment) {
   const proxies = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY']
-  const wrong = proxies.filter((name) => env[name] && !/^https?:\/\/./i.test(env[name]))
-  if (wrong.length > 0) throw new Error(`not an http:// or https:// URL: ${wrong.join(', ')}`)
+  const wrong = proxies.find((name) => env[name] && !/^https?:\/\/./i.test(env[name]))
+  if (wrong) throw new Error(`${wrong} is not an http:// or https:// URL`)
   const requestTls = { rejectUnauthorized: true } // whatever NODE_TLS_REJECT_UNAUTHORIZED says
   const end = new AbortController()
   const connect = { signal: end.signal, ...requestTls }
@@ -337,7 +317,7 @@ function parseJson(bytes: Buffer): unknown {
 async function exchange(run: Run, url: string, request: RequestInit): Promise<Received> {
   const { dispatcher, dialing } = run.connection
   const timeLeft = Math.max(0, Math.ceil(run.deadline - performance.now()))
-  const limit = Math.min(REQUEST_LIMIT_MS, timeLeft)
+  const limit = Math.min(LIMITS.requestMs, timeLeft)
   const signal = AbortSignal.timeout(limit)
   try {
     // A redirect is an answer like any other: followed, it could take the password or the token to another origin.
@@ -346,7 +326,7 @@ async function exchange(run: Run, url: string, request: RequestInit): Promise<Re
     let size = 0
     for await (const chunk of body ?? []) {
       size += chunk.length
-      if (size > BODY_LIMIT_BYTES) return { came: 'BODY_TOO_LARGE', text: `more than ${BODY_LIMIT_BYTES} bytes` }
+      if (size > LIMITS.bodyBytes) return { came: 'BODY_TOO_LARGE', text: `more than ${LIMITS.bodyBytes} bytes` }
       chunks.push(chunk)
     }
     const bytes = Buffer.concat(chunks)
@@ -364,13 +344,13 @@ async function exchange(run: Run, url: string, request: RequestInit): Promise<Re
 async function send(run: Run, url: string, request: RequestInit): Promise<Outcome> {
   for (let attempts = 1; ; attempts++) {
     const received = await exchange(run, url, request)
-    const remark = attempts > 1 ? `, at attempt ${attempts} of ${ATTEMPTS}` : ''
-    if (!PASSING.test(received.came) || attempts === ATTEMPTS) return { ...received, attempts, remark }
+    const remark = attempts > 1 ? `, at attempt ${attempts} of ${LIMITS.attempts}` : ''
+    if (!PASSING.test(received.came) || attempts === LIMITS.attempts) return { ...received, attempts, remark }
     // What the server asks, in seconds or as a date, else a backoff with jitter.
     const asked = received.headers?.get('retry-after') ?? received.headers?.get('x-ratelimit-reset') ?? ''
     const askedMs = /^\d+$/.test(asked) ? Number(asked) * 1000 : Date.parse(asked) - Date.now()
     const wait = Number.isNaN(askedMs) ? 250 * 2 ** attempts * (0.5 + Math.random() / 2) : Math.max(0, askedMs)
-    const next = `attempt ${attempts + 1} of ${ATTEMPTS} is due in ${Math.ceil(wait / 100) / 10} s`
+    const next = `attempt ${attempts + 1} of ${LIMITS.attempts} is due in ${Math.ceil(wait / 100) / 10} s`
     if (performance.now() + wait >= run.deadline)
       return { ...received, attempts, remark: `; ${next}, and --timeout leaves no time for that` }
     run.say(`note: got ${received.came}; ${next}`)
@@ -396,8 +376,8 @@ function readAnswer({ status = 0, headers, text, body }: Received, url: string, 
   ].filter(isText)
   // Where Ory says nothing, the text itself, but not that of a JSON value or of a 200: it could hold a token.
   const other = body === undefined && status !== 200 ? text : body === undefined ? 'no JSON' : 'JSON without that'
-  const shown = ids.filter((id) => isText(id) || typeof id === 'number').map(String)
-  return { ids: [...new Set(shown)], text: texts.join(': ') || other || 'nothing' }
+  const isId = (id: unknown) => isText(id) || typeof id === 'number'
+  return { ids: [...new Set(ids.filter(isId).map(String))], text: texts.join(': ') || other || 'nothing' }
 }
 
 /** Words what came in place of what a step promises: what it means, and what to do. */
@@ -408,7 +388,9 @@ function explain({ config, secrets }: Run, step: Step, received: Outcome): Failu
   const { ids, text } = readAnswer(received, url, hidden)
   const seen = tidy(`${step} ${[received.came, ...ids].join(' ')} : ${text}`)
   const [, verdict, meaning, hint] = MEANINGS.find(([pattern]) => pattern.test(seen)) ?? ELSE
-  const doubts = config.doubts.filter(([, isAbout]) => isAbout.test(seen)).map(([, , doubt]) => doubt)
+  const doubts = config.doubts
+    .filter(([isLikely, pattern]) => isLikely && pattern.test(seen))
+    .map(([, , doubt]) => doubt)
   const ory_ids = ids.slice(0, 8).map((id) => clean(id, hidden))
   const got = clean([received.came, ...ory_ids].join(' '), hidden)
   return {
@@ -445,10 +427,8 @@ async function take<Body>(run: Run, step: Step, is: (body: unknown) => body is B
 async function logIn(run: Run): Promise<void> {
   const { identifier, password, logout } = run.config
   const flow = await take(run, 'start', isFlow)
-  const login = await take(run, 'submit', isLogin, {
-    flow: flow.id,
-    body: { method: 'password', identifier, password },
-  })
+  const credentials = { method: 'password', identifier, password }
+  const login = await take(run, 'submit', isLogin, { flow: flow.id, body: credentials })
   const token = login.session_token
   run.secrets.push(token)
   const secrets = [token, password].filter((secret) => secret.length >= 8) // shorter ones occur by chance
