@@ -11,7 +11,7 @@ import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
-import { parse as parseDotenv } from 'dotenv'
+import { parse as parseDotenv } from 'dotenv' // its config() would print, and obey DOTENV_* variables
 import { type Dispatcher, EnvHttpProxyAgent, fetch, type Headers, Pool, type RequestInit } from 'undici'
 
 export const VERSION = '1.0.0'
@@ -19,13 +19,11 @@ const EXIT = { verified: 0, unexpected: 1, usage: 2, refused: 3, unanswered: 4 }
 type Verdict = Exclude<keyof typeof EXIT, 'verified'>
 /** For the demo alone: loopback, and made up. */
 const DEFAULTS = { BASE_URL: 'http://127.0.0.1:4433', IDENT: 'demo@example.com', PASS: 'demo-only-password' }
-
 // biome-ignore format: a table
 const OPTIONS = {
   help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' }, timeout: { type: 'string', default: '30' },
   logout: { type: 'boolean' }, json: { type: 'boolean' }, verbose: { type: 'boolean' },
 } as const
-
 const HELP = `Usage: ory-login [options]
 
 Proves that a person can log in to an Ory project: starts a native flow, submits a password, and verifies the session.
@@ -64,7 +62,6 @@ const STEPS = {
   logout: { name: 'log out',            method: 'DELETE', path: '/self-service/logout/api', status: 204, promise: 'nothing' },
 }
 type Step = keyof typeof STEPS
-
 /** What came in place of a promise, as "<step> <status or code> <ids> : <text>": what it means, what to do. First match. */
 type Meaning = readonly [pattern: RegExp, verdict: Verdict, meaning: string, hint: string]
 // biome-ignore format: a table, one row a line
@@ -108,7 +105,6 @@ const MEANINGS: readonly Meaning[] = [
   [/^\w+ \D/, 'unanswered', 'the request failed', 'check BASE_URL and the network between here and Ory'],
 ]
 const ELSE: Meaning = [/^/, 'unexpected', "this is not what Ory's API promises", 'check what answers at BASE_URL']
-
 /** What an error means that is no answer to a step, by what the program was doing. */
 const TROUBLES = {
   'read options': ['usage', 'see ory-login --help'],
@@ -121,7 +117,6 @@ const TROUBLES = {
 type Environment = Readonly<Record<string, string | undefined>>
 type Say = (text: string) => void
 type Config = ReturnType<typeof readConfig>
-
 /** What came for a request: an answer; or, without a status, the code and the text of the real cause. */
 type Received = { came: string; text: string; status?: number; headers?: Headers; body?: unknown }
 type Outcome = Received & { attempts: number; remark: string }
@@ -192,7 +187,6 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 const field = (value: unknown, key: string): unknown => Object(value)[key]
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 const isFlow = (body: unknown): body is { id: string } => isText(field(body, 'id'))
-
 /** The token must be what a header carries as it is. The identity is null when a second factor is due. */
 function isLogin(body: unknown): body is { session_token: string; session?: { identity?: { id: string } | null } } {
   const token = field(body, 'session_token')
@@ -465,7 +459,6 @@ export async function main(args: string[], env: Environment, print: Say, say: Sa
       return EXIT.verified
     }
     doing = 'read configuration'
-    // dotenv's config() would print, and obey DOTENV_* variables.
     const dotenv = statSync('.env', { throwIfNoEntry: false }) ? parseDotenv(readFileSync('.env')) : {}
     const config = readConfig(env, dotenv, options)
     secrets.push(config.password, config.identifier)
