@@ -358,7 +358,7 @@ function readAnswer({ status = 0, headers, text, body }: Received, url: string, 
   const ui = field(body, 'ui')
   const messages = [ui, ...list(field(ui, 'nodes'))].flatMap((part) => list(field(part, 'messages')))
   const ids = [field(error, 'id'), headers?.get('ory-error-id'), ...messages.map((message) => field(message, 'id'))]
-  const code = field(error, 'code')
+  const [code, active] = [field(error, 'code'), field(body, 'active')]
   const location = hide(headers?.get('location') ?? '', secrets) // before a URL respells it
   const target = URL.canParse(location, url) ? new URL(location, url) : undefined
   const texts = [
@@ -366,7 +366,7 @@ function readAnswer({ status = 0, headers, text, body }: Received, url: string, 
     typeof code === 'number' && code !== status && `error.code ${code}`,
     [field(error, 'reason'), field(error, 'message'), error, field(body, 'message')].find(isText),
     ...messages.map((message) => field(message, 'text')),
-    'active' in Object(body) && `active: ${JSON.stringify(field(body, 'active'))}`,
+    active !== undefined && Object(active) !== active && `active: ${JSON.stringify(active)}`, // an object may be endless
   ].filter(isText)
   // Where Ory says nothing, the text itself, but not that of a JSON value or of a 200: it could hold a token.
   const other = body === undefined && status !== 200 ? text : body === undefined ? 'no JSON' : 'JSON without that'

@@ -510,3 +510,10 @@ test('neither 400 MB nor a bomb take more than 60 MiB of memory above a normal r
     assert.ok(outcome.mib <= normal.mib + 60, `${outcome.mib} MiB, and ${normal.mib} MiB in a normal run`)
   }
 })
+
+test('whoami: an active nested 100,000 deep is no active session, and no bug of the program', async () => {
+  const deep = `{"active":${'['.repeat(100_000)}${']'.repeat(100_000)},"identity":{"id":"a"}}`
+  const outcome = await against('whoami', () => ({ status: 200, body: deep }))
+  assertPlain(outcome, 'whoami', 1, /\b200\b/)
+  assert.match(outcome.stderr, /not active/)
+})
