@@ -1,19 +1,21 @@
 /**
- * `npm run test:live`: the real program against the Ory that BASE_URL, IDENT and PASS name in the environment (the demo
- * defaults else, which test/kratos/compose.yml serves). Each run logs in for real; the wrong password is sent once.
+ * `npm run test:live`: the real program against the Ory that BASE_URL, IDENT and PASS name in the
+ * environment, and not in .env; else the demo defaults, which test/kratos/compose.yml serves. Each
+ * run logs in for real; a wrong password is sent once.
  */
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { fetch } from 'undici'
 
-const { BASE_URL = 'http://127.0.0.1:4433', IDENT = 'demo@example.com', PASS = 'demo-only-password' } = process.env
-const { program } = await import('./harness.ts') // it clears the three variables, so after they are read
+const { BASE_URL = 'http://127.0.0.1:4433', IDENT = '', PASS = '' } = process.env
+const demo = { IDENT: 'demo@example.com', PASS: 'demo-only-password' }
+const identity = IDENT || PASS ? { IDENT, PASS } : demo
+const { program } = await import('./harness.ts') // it clears the three variables
 
 const base = BASE_URL.trim().replace(/\/+$/, '')
 const login = (args: string[], env: Record<string, string> = {}) =>
-  program({ BASE_URL: base, IDENT, PASS, ...env }, args)
+  program({ BASE_URL: base, ...identity, ...env }, args)
 
 before(async () => {
   const answer = await fetch(`${base}/self-service/login/api`).catch(() => undefined)
@@ -31,9 +33,8 @@ test('a login is verified', async () => {
 })
 
 test('a wrong password is refused, with exit code 3', async () => {
-  const { code, stdout, stderr } = await login([], { PASS: `${PASS}-wrong` })
-  assert.equal(code, 3, stderr)
-  assert.equal(stdout, '')
+  const { code, stdout, stderr } = await login([], { PASS: `${identity.PASS}-wrong` })
+  assert.deepEqual([code, stdout], [3, ''], stderr)
   assert.match(stderr, /submit credentials[\s\S]*hint: /)
 })
 
@@ -45,13 +46,14 @@ test('--json gives one value that says the same', async () => {
   assert.match(identity_id, /\S/)
 })
 
-test('after --logout the token is refused', async () => {
+test('after --logout the token is refused', async (t) => {
   let token = ''
   // The program shows no whole token, so a relay on loopback listens in.
   const relay = createServer(async (request, response) => {
     let body = ''
     for await (const chunk of request.setEncoding('utf8')) body += chunk
-    const headers = Object.entries(request.headers).filter(([name]) => !/^(host|connection|content-length)$/.test(name))
+    const isOfHop = /^(host|connection|content-length)$/
+    const headers = Object.entries(request.headers).filter(([name]) => !isOfHop.test(name))
     const answer = await fetch(base + request.url, {
       method: request.method ?? 'GET',
       headers: headers.map(([name, value]): [string, string] => [name, String(value)]),
@@ -61,9 +63,10 @@ test('after --logout the token is refused', async () => {
     token ||= /"session_token":"([^"]+)"/.exec(text)?.[1] ?? ''
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text)
   })
-  after(() => relay.close())
+  t.after(() => relay.close())
   await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
-  const { port } = relay.address() as AddressInfo
+  const address = relay.address()
+  const port = typeof address === 'object' && address ? address.port : 0
   const { code, stderr } = await login(['--logout'], { BASE_URL: `http://127.0.0.1:${port}` })
   assert.equal(code, 0, stderr)
   assert.notEqual(token, '')
