@@ -1,163 +1,221 @@
-/** What the files beside the program say has to be what is there: README, workflow, Compose file, .env.example. */
+/** What README, workflow, Compose file and .env.example say is what is there. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { describe, test } from 'node:test'
 import { parse as parseDotenv } from 'dotenv'
 import { parse as parseYaml } from 'yaml'
-import { PROGRAM, run } from './harness.ts'
-import { replay, standIn } from './stand-in.ts'
+import { folder, login, recorded, run, startOry } from './harness.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
-const scripts: Record<string, string> = JSON.parse(read('package.json')).scripts
+const { scripts, dependencies } = JSON.parse(read('package.json'))
 const readme = read('README.md')
 const workflow = parseYaml(read('.github/workflows/ci.yml'))
 const compose = parseYaml(read('test/kratos/compose.yml'))
 const blocks = (language: string): string[] =>
-  [...readme.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, block]) => block ?? '')
+  [...readme.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(
+    ([, block = '']) => block,
+  )
+const block = (language: string, part: string): string =>
+  blocks(language).find((each) => each.includes(part)) ?? assert.fail(part)
 
 interface Step {
   run?: string
   uses?: string
   env?: Record<string, string>
 }
-const steps = (jobs: Record<string, { steps: Step[] }>): Step[] => Object.values(jobs).flatMap((job) => job.steps)
-const npmScripts = (text: string): string[] =>
-  [...text.matchAll(/\bnpm (?:run )?(?:-s )?(login|demo|test:live|test|bench|[a-z:]+)\b/g)]
-    .map(([, name]) => name ?? '')
-    .filter((name) => name !== 'ci')
+const stepsOf = (jobs: Record<string, { steps: Step[] }>): Step[] =>
+  Object.values(jobs).flatMap(({ steps }) => steps)
+const ofReadme: Step[] = blocks('yaml').flatMap((each) => parseYaml(each))
 
 test('every npm script that README, workflow and .ci/run name is there', () => {
-  const named = [readme, read('.github/workflows/ci.yml'), read('.ci/run')].flatMap((text) =>
-    npmScripts(text.replace(/With npm, .*/, '')),
-  )
-  assert.ok(named.length > 8)
-  for (const name of named) assert.ok(scripts[name], `npm run ${name}`)
+  const texts = [readme, read('.github/workflows/ci.yml'), read('.ci/run')].join('\n')
+  const names = [...texts.matchAll(/\bnpm (?:run )?(?:-s )?(login|demo|bench|test(?::\w+)?)\b/g)]
+  assert.ok(names.length > 8)
+  for (const [, name = ''] of names) assert.ok(scripts[name], name)
 })
 
-test("every file that a script, the workflow or the Compose file names is there, and the README's too", () => {
+test('every file that a script, the workflow or the README names is there', () => {
   const texts = [...Object.values(scripts), readme, read('.github/workflows/ci.yml')].join(' ')
   const paths = [...texts.matchAll(/\b(?:src|test)\/[\w./-]*\w/g)].map(([path]) => path)
   assert.ok(paths.length > 8)
   for (const path of paths) assert.ok(existsSync(new URL(`../${path}`, import.meta.url)), path)
 })
 
-test('.ci/run installs cleanly and runs the test command and the demo that the README gives', () => {
-  const commands = blocks('sh').join('\n')
+test('.ci/run installs cleanly, and runs the test command and the demo of the README', () => {
   for (const command of ['npm ci && npm run demo', 'npm ci && npm test']) {
-    assert.ok(commands.includes(command), command)
-    for (const part of command.split(' && ')) assert.match(read('.ci/run'), new RegExp(`^${part}$`, 'm'))
+    assert.ok(blocks('sh').join('\n').includes(command), command)
+    for (const part of command.split(' && '))
+      assert.match(read('.ci/run'), RegExp(`^${part}$`, 'm'))
   }
   assert.match(read('.ci/run'), /set -euo pipefail/)
 })
 
-test('the workflow tests Node 20, 22 and 24 on Linux, and one of them on macOS and on Windows', () => {
+test('the workflow tests Node 20, 22 and 24 on Linux, and one on macOS and on Windows', () => {
   const { matrix } = workflow.jobs.test.strategy
   assert.deepEqual([matrix.os, matrix.node], [['ubuntu-latest'], [20, 22, 24]])
-  assert.deepEqual(
-    matrix.include.map(({ os }: { os: string }) => os),
-    ['macos-latest', 'windows-latest'],
-  )
-  for (const { node } of matrix.include) assert.ok(matrix.node.includes(node))
-  assert.deepEqual(
-    workflow.jobs.test.steps.flatMap((step: Step) => step.run ?? []),
-    ['npm ci', 'npm test'],
-  )
+  const others = matrix.include.map(({ os, node }: { os: string; node: number }) => [os, node])
+  assert.deepEqual(others, [
+    ['macos-latest', 24],
+    ['windows-latest', 24],
+  ])
+  const commands = workflow.jobs.test.steps.flatMap((step: Step) => step.run ?? [])
+  assert.deepEqual(commands, ['npm ci', 'npm test'])
 })
 
-test('the smoke job brings a real Kratos up, imports the identity, logs in, and runs the live tests', () => {
-  const commands: string[] = workflow.jobs.smoke.steps.flatMap((step: Step) => step.run ?? [])
-  const order = ['npm ci', 'up --detach --wait kratos', 'run --rm import', 'npm run -s login', 'npm run test:live']
+test('the smoke job runs each Kratos, imports the identity, and runs the live tests', () => {
+  const { strategy, env, steps } = workflow.jobs.smoke
+  assert.deepEqual(strategy.matrix.kratos, ['v1.3.1', 'v25.4.0', 'v26.2.0'])
+  assert.equal(env.KRATOS_VERSION, `\${{ matrix.kratos }}`)
+  for (const version of strategy.matrix.kratos) assert.ok(readme.includes(version), version)
+  const commands: string[] = steps.flatMap((step: Step) => step.run ?? [])
+  const order = ['npm ci', 'wait kratos', '--rm import', 'npm run -s login', 'npm run test:live']
   const places = order.map((part) => commands.findIndex((command) => command.includes(part)))
   assert.deepEqual(
     places,
     places.toSorted((a, b) => a - b),
   )
   assert.ok(!places.includes(-1), String(places))
-  for (const [, service] of commands.join('\n').matchAll(/compose\.yml (?:up .* |run --rm )(\w+)$/gm))
-    assert.ok(compose.services[service ?? ''], service)
 })
 
-test('actions are pinned by commit and permissions are read-only, in the workflow and in the README', () => {
-  const snippets = blocks('yaml').map((block) => parseYaml(block))
-  const readmeSteps = snippets.flatMap((snippet) => (Array.isArray(snippet) ? snippet : steps(snippet.jobs)))
-  const used = [...steps(workflow.jobs), ...readmeSteps].flatMap((step: Step) => step.uses ?? [])
-  assert.ok(used.length >= 6)
+test('actions are pinned, permissions are read-only, and variables are no literals', () => {
+  const used = [...stepsOf(workflow.jobs), ...ofReadme].flatMap(({ uses }) => uses ?? [])
+  assert.ok(used.length >= 5)
   for (const action of used) assert.match(action, /^actions\/[a-z-]+@[0-9a-f]{40}$/)
   assert.deepEqual(workflow.permissions, { contents: 'read' })
+  const logins = ofReadme.filter((step) => step.run?.includes('src/ory-login.ts'))
+  assert.equal(logins.length, 1)
+  const { env = {} } = logins[0] ?? {}
+  assert.deepEqual(Object.keys(env), ['BASE_URL', 'IDENT', 'PASS'])
+  for (const value of Object.values(env)) assert.match(value, /^\$\{\{ (vars|secrets)\.\w+ \}\}$/)
 })
 
-test("the README's CI steps give the three variables from the repository, never a literal", () => {
-  const snippets = blocks('yaml').map((block) => parseYaml(block))
-  const all: Step[] = snippets.flatMap((snippet) => (Array.isArray(snippet) ? snippet : steps(snippet.jobs)))
-  const logins = all.filter((step) => step.run?.includes('npm run -s login'))
-  assert.equal(logins.length, 2)
-  for (const { env = {} } of logins) {
-    assert.deepEqual(Object.keys(env).sort(), ['BASE_URL', 'IDENT', 'PASS'])
-    for (const value of Object.values(env)) assert.match(value, /^\$\{\{ (vars|secrets)\.\w+ \}\}$/)
-  }
-})
-
-test('the Compose file serves Kratos v26.2.0 on loopback with the demo identity that the defaults name', async () => {
+test('the Compose file serves Kratos on loopback with the demo identity', async (t) => {
   const { kratos, import: importer } = compose.services
-  assert.deepEqual([kratos.image, importer.image], ['oryd/kratos:v26.2.0', 'oryd/kratos:v26.2.0'])
+  const mounted = '/etc/config/kratos'
+  for (const { image, volumes } of [kratos, importer]) {
+    assert.equal(image, `oryd/kratos:\${KRATOS_VERSION:-v26.2.0}`)
+    assert.deepEqual(volumes, [`.:${mounted}:ro`])
+  }
   assert.deepEqual(kratos.ports, ['127.0.0.1:4433:4433', '127.0.0.1:4434:4434'])
   assert.deepEqual(kratos.healthcheck.test.slice(0, 4), ['CMD', 'kratos', 'remote', 'status'])
   assert.equal(importer.depends_on.kratos.condition, 'service_healthy')
-  const mounted = '/etc/config/kratos'
-  for (const { volumes } of [kratos, importer]) assert.deepEqual(volumes, [`.:${mounted}:ro`])
   const named = [kratos.command, importer.command, read('test/kratos/kratos.yml')].join(' ')
-  const files = [...named.matchAll(/\/etc\/config\/kratos\/([\w.-]+)/g)].map(([, file]) => file ?? '')
-  assert.deepEqual(files.toSorted(), ['demo-identity.json', 'identity.schema.json', 'kratos.yml'])
-  for (const file of files) assert.ok(existsSync(new URL(`kratos/${file}`, import.meta.url)), file)
+  const files = [...named.matchAll(/\/etc\/config\/kratos\/([\w.-]+)/g)].map(([, file]) => file)
+  const expected = ['demo-identity.json', 'identity.schema.json', 'kratos.yml']
+  assert.deepEqual(files.toSorted(), expected)
+  for (const file of expected) assert.ok(read(`test/kratos/${file}`))
 
-  const identity = JSON.parse(read('test/kratos/demo-identity.json'))
-  const ory = await standIn(replay('success'))
-  const { code, stderr } = await run({ BASE_URL: ory.url }) // the defaults for the other two
-  await ory.close()
-  assert.equal(code, 0, stderr)
-  const sent = JSON.parse(ory.seen[1]?.body ?? '')
-  assert.equal(sent.identifier, identity.traits.email)
-  assert.equal(sent.password, identity.credentials.password.config.password)
+  const { traits, credentials: held } = JSON.parse(read('test/kratos/demo-identity.json'))
+  const ory = await startOry(t)
+  assert.equal((await run({ BASE_URL: ory.url })).code, 0) // the demo identity
+  const { identifier, password } = JSON.parse(ory.seen[1]?.body ?? '')
+  assert.deepEqual([identifier, password], [traits.email, held.password.config.password])
 })
 
-test('.env.example names the three variables and still has its placeholder, so that it cannot be used as it is', async () => {
+test('.env.example cannot be used before it is filled in', async () => {
   const example = parseDotenv(read('.env.example'))
   assert.deepEqual(Object.keys(example), ['BASE_URL', 'IDENT', 'PASS'])
   assert.match(read('.env.example'), /^PASS='.*'$/m)
-  const { code, stdout, stderr } = await run(example)
-  assert.deepEqual([code, stdout], [2, ''])
+  const { code, stderr } = await run(example)
+  assert.equal(code, 2)
   assert.match(stderr, /placeholder/)
 })
 
-test('every exit code and option of --help is in the README', async () => {
+test('every option, variable and exit code of --help is in the README', async () => {
   const { stdout } = await run({}, '--help')
-  for (const [, code] of stdout.matchAll(/^ {2}(\d) /gm)) assert.match(readme, new RegExp(`^\\| ${code} \\|`, 'm'))
-  for (const [option] of stdout.matchAll(/--[a-z]+/g)) assert.ok(readme.includes(`\`${option}`), option)
+  for (const [, code] of stdout.matchAll(/^ {2}(\d) /gm)) assert.ok(readme.includes(`\n| ${code} `))
+  for (const [option] of stdout.matchAll(/ --[a-z]+/g))
+    assert.ok(readme.includes(option.trim()), option)
+  for (const [name] of stdout.matchAll(/\b[A-Z]+_[A-Z_]+\b/g))
+    assert.ok(readme.includes(name), name)
 })
 
-test('the output that the README shows for a wrong password is what the program prints', async () => {
-  const ory = await standIn(replay('wrong-password'))
-  const { stderr } = await run({ BASE_URL: ory.url, IDENT: 'demo@example.com', PASS: 'wrong-password' })
-  await ory.close()
-  for (const line of stderr.trimEnd().split('\n')) {
-    const shown = line.replace(ory.url, 'http://127.0.0.1:4433')
-    assert.ok(readme.includes(`    ${shown}\n`), shown)
-  }
+const ANY_ID = /[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[\da-f]{4}-[\da-f]{12}/
+/** What differs from run to run is made the same. */
+const still = (text: string, url = 'http://127.0.0.1:4433'): string =>
+  text
+    .replaceAll(url, 'http://127.0.0.1:4433')
+    .replace(RegExp(`(x-request-id |request_id":")${ANY_ID.source}`, 'g'), '$1the request id')
+    .replace(/"duration_ms":\d+/g, '"duration_ms":0')
+
+test('the output that the README shows is what the program prints', async (t) => {
+  const wrong = await login(t, recorded('wrong-password'))
+  for (const line of still(wrong.stderr, wrong.ory.url).trimEnd().split('\n'))
+    assert.ok(still(readme).includes(`    ${line}\n`), line)
+
+  const [success, failure] = still(blocks('json')[0] ?? '')
+    .trim()
+    .split('\n')
+  const good = await login(t, {}, {}, '--json', '--logout')
+  assert.equal(still(good.stdout, good.ory.url), `${success}\n`)
+  const bad = await login(t, recorded('wrong-password'), {}, '--json')
+  assert.equal(still(bad.stdout, bad.ory.url).trim(), failure)
 })
 
-test('the JSON that the README shows has the keys that the program gives', async () => {
-  const [success, failure] = (blocks('json')[0] ?? '').trim().split('\n')
-  const ory = await standIn(replay('success', 'logout'))
-  const good = await run({ BASE_URL: ory.url }, '--json', '--logout')
-  const bad = await run({ BASE_URL: ory.url, PASS: 'another password' }, '--json')
-  await ory.close()
-  const keys = (text: string | undefined) => Object.keys(JSON.parse(text ?? ''))
-  assert.deepEqual(keys(success), keys(good.stdout))
-  assert.deepEqual(keys(failure), keys(bad.stdout))
-})
-
-test('there is one file in src, and the top level holds nothing that the design card does not name', () => {
-  assert.deepEqual(readdirSync(new URL('.', `file://${PROGRAM.replaceAll('\\', '/')}`)), ['ory-login.ts'])
-  const { dependencies } = JSON.parse(read('package.json'))
+test('there is one file in src, and two runtime packages', () => {
+  assert.deepEqual(readdirSync(new URL('../src', import.meta.url)), ['ory-login.ts'])
   assert.deepEqual(Object.keys(dependencies), ['dotenv', 'undici'])
+})
+
+// Recipes are for a shell.
+if (process.platform !== 'win32')
+  describe('the recipes of the README', () => {
+    /** Runs a script where `node`, `page` and `sleep` are these, and nothing else is found. */
+    const runScript = (script: string, commands: Record<string, string>) => {
+      const cwd = folder()
+      const bin = folder()
+      for (const [name, body] of Object.entries(commands))
+        writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
+      const env = { PATH: [bin, '/nowhere'].join(delimiter) }
+      const text = script.replaceAll('/srv/ory-login', `'${cwd}'`)
+      const { status, stdout } = spawnSync('/bin/sh', ['-c', text], { cwd, env, encoding: 'utf8' })
+      return { status, stdout }
+    }
+    const check = block('sh', 'sleep 300')
+    const page = 'echo "page: $*"'
+    const runCheck = (node: string) => runScript(check, { page, sleep: 'echo "sleep $*"', node })
+
+    test('the check on a schedule: every outcome but 0 becomes known', () => {
+      assert.deepEqual(runCheck('exit 0'), { status: 0, stdout: '' })
+      for (const [code, says] of [
+        [1, /^page: .*does not work: exit code 1\b.*\n$/],
+        [2, /^page: .*does not work: exit code 2\b.*\n$/],
+        [3, /^page: people cannot log in.*\n$/],
+        [4, /^sleep 300\npage: .*no usable answer.*\n$/],
+        [13, /^page: .*does not work: exit code 13\b.*\n$/],
+        [137, /^page: .*does not work: exit code 137\b.*\n$/],
+      ] as const) {
+        const { status, stdout } = runCheck(`exit ${code}`)
+        assert.equal(status, code)
+        assert.match(stdout, says)
+      }
+    })
+
+    test('the check on a schedule: a bad minute alone pages nobody', () => {
+      const once = 'if [ -e tried ]; then exit 0; fi; : >tried; exit 4'
+      assert.deepEqual(runCheck(once), { status: 0, stdout: 'sleep 300\n' })
+    })
+
+    test('the check on a schedule: a missing program or folder becomes known', () => {
+      const { status, stdout } = runScript(check, { page })
+      assert.equal(status, 127)
+      assert.match(stdout, /^page: .*does not work: exit code 127/)
+      const gone = runScript(check.replace('cd /srv', 'cd /nowhere'), { page, node: 'exit 0' })
+      assert.match(gone.stdout, /^page: .*does not work/)
+    })
+
+    test('the exit code survives jq', () => {
+      const script = block('sh', 'jq -r')
+      for (const code of [0, 1, 2, 3, 4]) {
+        const commands = { node: `echo '{"ok":true}'; exit ${code}`, jq: `cat "$3" 2>/dev/null; :` }
+        assert.equal(runScript(script, commands).status, code)
+      }
+    })
+  })
+
+test('the README says what each install runs with', () => {
+  assert.equal(scripts.login, 'node --import tsx/esm src/ory-login.ts')
+  assert.match(readme, /`npm ci --omit=dev` \| `node src\/ory-login.ts` \| 22\.18/)
 })
