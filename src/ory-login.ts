@@ -314,7 +314,7 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'check host and port in BASE_URL: another service may listen there'],
     ['BAD PORT', 2, 'fetch refuses to use the port in BASE_URL',
       'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
-    ['NO CAUSE', 4, 'fetch hides the cause, as it does where a proxy in the way answers 407',
+    ['NO_CAUSE', 4, 'fetch hides the cause, as it does where a proxy in the way answers 407',
       'check for a proxy between here and BASE_URL; if it wants credentials, set HTTPS_PROXY'],
   ],
 }
@@ -479,10 +479,9 @@ function readRedirect(baseUrl: string, step: Step, headers: Headers | undefined)
   const target = place.endsWith(path) ? place.slice(0, -path.length) : `${to.protocol}//${to.host}`
   const isLess = base.protocol === 'https:' && to.protocol === 'http:' // not a thing to advise
   const isMore = base.protocol === 'http:' && to.protocol === 'https:'
-  const isSame = place.endsWith(path) && to.origin !== base.origin
-  const isMoved = isSame || (isMore && to.hostname === base.hostname)
+  const isMoved = place.endsWith(path) || (isMore && to.hostname === base.hostname)
   const isAdmin = target === `${baseUrl}/admin` // up to v1.3 so; later it points to the public API
-  const fact = isAdmin ? 'admin' : isMoved ? 'moved' : 'other path'
+  const fact = isAdmin ? 'admin' : isMoved && target !== baseUrl ? 'moved' : 'other path'
   return { fact: isLess ? '' : fact, text: `it points to ${place}`, target }
 }
 
@@ -510,7 +509,8 @@ function explain(run: Run, step: Step, received: Received): { failure: Failure; 
   const got = [received.came, ...ory_ids].join(' ')
   const { proxy } = run.connection
 
-  const isRefused = step === 'submit' && (ids.includes('4000006') || ids.includes('4000002'))
+  const isOfHook = facts.includes('active password') // whatever id it chose
+  const isRefused = step === 'submit' && !isOfHook && /\b400000[26]\b/.test(ids.join())
   const mistakes = Object.entries({ IDENT: identifier, PASS: password }).flatMap(([name, value]) =>
     MISTAKES.flatMap(([pattern, mistake]) => (pattern.test(value) ? `${name} ${mistake}` : [])),
   )
@@ -775,7 +775,7 @@ function rootCause(error: unknown): Received {
   // OpenSSL's message is a line of numbers and paths; its reason has the words.
   const text = errors.map((each) => field(each, 'reason') ?? field(each, 'message'))
   const [code, told] = [field(error, 'code'), text.join(', ')]
-  if (!told && !isText(code)) return { came: 'NO CAUSE', text: 'an error without code or text' }
+  if (!told && !isText(code)) return { came: 'NO_CAUSE', text: 'an error without code or text' }
   return { came: isText(code) ? code : error.name, text: told }
 }
 

@@ -1,421 +1,321 @@
-/** The program as a process: exit codes, options, the ways to run it, its streams and signals, and its package. */
+/** The program as a process: exit codes, options, ways to run it, streams, signals, its package. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  closeSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { type TestContext, test } from 'node:test'
+import { after, describe, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { parse as parseDotenv } from 'dotenv'
+import { main } from '../src/ory-login.ts'
+import type * as harness from './harness.ts'
 import {
+  assertFailed,
+  assertNoSecrets,
+  assertVerified,
+  at,
   credentials,
-  emptyFolder,
-  IDENT,
-  type Outcome,
-  PASS,
+  folder,
   PROGRAM,
   program,
+  recorded,
   run,
-  TOKEN,
+  SUCCESS,
+  start,
+  startOry,
   TSX,
   TWO_LINES,
 } from './harness.ts'
-import { type Behaviour, replay, type StandIn, standIn } from './stand-in.ts'
 
 const ROOT = join(dirname(PROGRAM), '..')
-const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
-const isWindows = process.platform === 'win32'
-const succeed = replay('success')
-const SECRET = 'hunter2-zebra'
+const read = (path: string): string => fs.readFileSync(join(ROOT, path), 'utf8')
+const MANIFEST = JSON.parse(read('package.json'))
+const node = [process.execPath]
+const nodeTsx = [...node, '--import', TSX]
+const isPosix = process.platform !== 'win32'
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+/** Plain node runs TypeScript, and without a warning. */
+const runsTypes = major > 24 || (major === 24 && minor >= 3) || (major === 22 && minor >= 18)
 
-async function serve(t: TestContext, behaviour: Behaviour = succeed): Promise<StandIn> {
-  const server = await standIn(behaviour)
-  t.after(server.close)
-  return server
-}
+type Steps = Partial<Record<harness.Step, harness.Answer | harness.Behaviour>>
+const REFUSED: Steps = recorded('wrong-password')
 
-const verified = ({ code, stdout, stderr }: Pick<Outcome, 'code' | 'stdout' | 'stderr'>): void =>
-  assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: TWO_LINES, stderr: '' })
-
-/** Starts the program with streams of one's own. */
-function start(env: Record<string, string>, args: string[], stdout: 'pipe' | number = 'pipe') {
-  const { PATH = '', SystemRoot = '', TEMP = tmpdir() } = process.env
-  return spawn(process.execPath, ['--import', TSX, PROGRAM, ...args], {
-    cwd: emptyFolder(),
-    env: { PATH, SystemRoot, TEMP, ...env },
-    stdio: ['ignore', stdout, 'pipe'],
-  })
+/** One login by a process of its own. */
+async function launch(
+  t: TestContext,
+  steps: Steps,
+  options: harness.ChildOptions,
+  args: string[] = [],
+) {
+  const ory = await startOry(t, at(steps))
+  return { ...(await program(credentials(ory), args, options)), ory }
 }
 
 // ---- Exit codes
 
-const wrongSlug: Behaviour = () => ({
-  status: 404,
-  headers: { 'content-type': 'text/plain' },
-  body: '404 page not found\n',
-})
-const rateLimit: Behaviour = () => ({ status: 429, headers: { 'retry-after': '3600' }, body: { error: { code: 429 } } })
-const FAILURES: [
-  exitCode: number,
-  what: string,
-  behaviour: Behaviour,
-  env: Record<string, string>,
-  args: string[],
-  first: RegExp,
-][] = [
-  [
-    1,
-    'an answer that is not what Ory promises',
-    wrongSlug,
-    {},
-    [],
-    /^ory-login: start login flow: GET http:\S+\/self-service\/login\/api\n.*404/,
-  ],
-  [2, 'wrong usage', succeed, {}, ['--nonsense'], /^ory-login: read options: .*--nonsense/],
-  [2, 'a wrong configuration', succeed, { PASS: '' }, [], /^ory-login: read configuration: .*PASS/],
-  [
-    3,
-    'a refused login',
-    succeed,
-    { PASS: SECRET },
-    [],
-    /^ory-login: submit credentials: POST http:\S+\/self-service\/login\n.*400 4000006/,
-  ],
-  [4, 'no answer in time', () => undefined, {}, ['--timeout', '0.5'], /^ory-login: start login flow: GET .*\n.*0\.5/],
-  [4, 'a rate limit', rateLimit, {}, [], /^ory-login: start login flow: GET .*\n.*429.*3600 s/],
+// biome-ignore format: a table
+const EXITS: [code: number, what: string, Steps, args: string[], step: string, says: RegExp][] = [
+  [1, 'no Ory there', { start: { status: 404, body: 'no page' } }, [], 'start', /404: no page/],
+  [2, 'wrong usage', {}, ['--nonsense'], 'read options', /none of the options/],
+  [3, 'a refused login', REFUSED, ['--logout'], 'submit', /400 4000006/],
+  [4, 'no answer', { start: () => undefined }, ['--timeout', '0.5'], 'start', /0\.5 s/],
 ]
-test('exit code 0: verified, with two lines on stdout and nothing on stderr', async (t) => {
-  const server = await serve(t)
-  verified(await program(credentials(server.url), []))
-  assert.equal(server.seen.length, 3)
-})
-for (const [exitCode, what, behaviour, env, args, first] of FAILURES)
-  test(`exit code ${exitCode}: ${what}, with nothing on stdout, and what to do on stderr`, async (t) => {
-    const server = await serve(t, behaviour)
-    const { code, killedBy, stdout, stderr } = await program({ ...credentials(server.url), ...env }, args)
-    assert.deepEqual({ code, killedBy, stdout }, { code: exitCode, killedBy: null, stdout: '' }, stderr)
-    assert.match(stderr, first)
-    assert.match(stderr, /^(ory-login: .+\n)+$/)
-    assert.match(stderr, /\node?ory-login: hint: .+\n$|\nory-login: hint: .+\n$/)
-    assert.ok(![SECRET, PASS, TOKEN].some((secret) => stderr.includes(secret)), stderr)
-    assert.equal(server.connections() > 0, exitCode !== 2)
+describe('exit codes', { concurrency: 4 }, () => {
+  test('0: verified, with two lines on stdout and nothing on stderr', async (t) => {
+    const outcome = await launch(t, {}, {})
+    assertVerified(outcome)
+    assert.equal(outcome.ory.seen.length, 3)
   })
+  for (const [code, what, steps, args, step, says] of EXITS)
+    test(`${code}: ${what}, with nothing on stdout, and what to do on stderr`, async (t) =>
+      assertFailed(await launch(t, steps, {}, args), code, step, says))
+})
 
 // ---- Options
 
-const HELPS = {
-  '--help': (env: Record<string, string>) => program(env, ['--help']),
-  '-h': (env: Record<string, string>) => run(env, '-h'),
-}
-for (const [option, runHelp] of Object.entries(HELPS))
-  test(`${option} tells every option, variable and exit code, whatever the configuration`, async (t) => {
-    const server = await serve(t)
-    const { code, stdout, stderr } = await runHelp({ BASE_URL: server.url, IDENT: ' ', PASS: '' })
-    assert.deepEqual([code, stderr, server.connections()], [0, '', 0])
-    assert.match(stdout, /^Usage: /)
+for (const option of ['--help', '-h'])
+  test(`${option} tells every option, variable and exit code, whatever is configured`, async () => {
+    const { code, stdout, stderr } = await run({ BASE_URL: 'wrong', IDENT: ' ', PASS: '' }, option)
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.match(stdout, /^Usage: .*\S\n$/s)
     for (const name of ['timeout', 'logout', 'json', 'verbose', 'help', 'version'])
       assert.match(stdout, new RegExp(`^ .*--${name}\\b`, 'm'))
-    assert.match(stdout, /-h\b/)
-    for (const name of ['BASE_URL', 'IDENT', 'PASS']) assert.match(stdout, new RegExp(`^ +${name} .+`, 'm'))
-    assert.deepEqual(
-      [...stdout.matchAll(/^ +(\d) +\S.+$/gm)].map(([, digit]) => digit),
-      ['0', '1', '2', '3', '4'],
-    )
-    for (const fact of ['.env', 'http://127.0.0.1:4433', IDENT, PASS, '3600', '(30)'])
-      assert.ok(stdout.includes(fact), fact)
-    assert.ok(stdout.endsWith('\n') && stdout.split('\n').every((line) => line.length <= 120))
+    const proxies = ['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'NODE_EXTRA_CA_CERTS']
+    for (const word of ['BASE_URL', 'IDENT', 'PASS', ...proxies, '-h', '.env', '3600', '(30)'])
+      assert.ok(stdout.split(/[\s,;]+/).includes(word), word)
+    const codes = [...stdout.matchAll(/^ +(\d) +\S/gm)].map(([, digit]) => digit)
+    assert.deepEqual(codes, ['0', '1', '2', '3', '4'])
+    assert.match(stdout, /BASE_URL=https:\S+ IDENT=.*\n.*PASS=.* npx tsx src\/ory-login\.ts --/)
+    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
   })
 
-test('--version prints the version of package.json', async () => {
-  const { code, stdout, stderr } = await program({ PASS: '' }, ['--version'])
+test('--version is that of package.json, whatever is configured', async () => {
+  const { code, stdout, stderr } = await run({ PASS: '' }, '--version')
   assert.deepEqual([code, stdout, stderr], [0, `${MANIFEST.version}\n`, ''])
 })
 
-for (const args of [['0.5'], ['3600'], ['.5'], ['1'], ['007'], ['3600.0'], ['9', '--timeout=8']])
-  test(`--timeout ${args.join(' ')} is taken`, async (t) => {
-    const server = await serve(t)
-    verified(await run(credentials(server.url), '--timeout', ...args))
-  })
+test('help, hints and notes name commands that exist', async (t) => {
+  const env = { ...credentials(await startOry(t)), npm_config_logout: 'true' }
+  const runs = await Promise.all([run({}, '--help'), run({}, '--nonsense'), run(env)])
+  const told = runs.map(({ stdout, stderr }) => stdout + stderr).join('')
+  const commands = [...told.matchAll(/\b(npm run -s|npx tsx|node) ([\w./:-]+)( -- )?/g)]
+  assert.equal(new Set(commands.map(([, command]) => command)).size, 3)
+  for (const [all, command, named = '', dashes] of commands)
+    if (command === 'npm run -s') assert.ok(named in MANIFEST.scripts && dashes, all)
+    else assert.ok(fs.existsSync(join(ROOT, named)), all)
+  assert.doesNotMatch(told, /(?<![/\w])ory-login +-/)
+})
 
-// Whatever is not taken: exit 2, two lines, and nothing sent. No message quotes SECRET.
-const NOT_TAKEN: string[][] = [
-  ...['0', '0.0', '-1', '3601', '3600.1', 'abc', '', ' ', ' 5', '1e3', '+5', '5s', '0x10', '1,5', '٥'].flatMap(
-    (value) => [['--timeout', value], [`--timeout=${value}`]],
-  ),
-  ...['NaN', 'Infinity', '-Infinity', '-0', '1_000', '5.5.5', '.', SECRET].map((value) => [`--timeout=${value}`]),
-  ['--timeout'],
-  ['--timeout', '--json'],
-  ['--nonsense'],
-  [`--nonsense=${SECRET}`],
-  ['--nonsense', SECRET],
-  [`--password=${SECRET}`],
-  ['-x'],
-  [`-p${SECRET}`],
-  ['-hx'],
-  [`--help=${SECRET}`],
-  ['--no-help'],
-  ['--Help'],
-  ['--TIMEOUT', '5'],
-  ['--help', '--nonsense'],
-  ['--version', SECRET],
-  [SECRET],
-  ['', '--verbose'],
-  ['-'],
-  ['--', SECRET],
-  ['--', '--help'],
-  ['--timeout', '5', SECRET],
-  ['--verbose', SECRET, '--logout'],
-  [`pass ${SECRET}`, 'x'],
+test('an option that npm took is noted, with how to write it; others are not', async (t) => {
+  const ory = await startOry(t)
+  for (const name of ['logout', 'json', 'timeout']) {
+    const npm = { npm_config_loglevel: 'verbose', [`npm_config_${name}`]: 'true' }
+    const note = new RegExp(`^ory-login: note: .*npm run -s login -- --${name}\\n$`)
+    assertVerified(await run({ ...credentials(ory), ...npm }), note)
+  }
+})
+
+test('--timeout takes more than 0 and at most 3600 seconds', async () => {
+  for (const args of [['0.5'], ['3600'], ['.5'], ['007'], ['3600.0'], ['0', '--timeout=8']])
+    assert.equal((await run({}, '--timeout', ...args, '--version')).code, 0, args[0])
+  const decimals = ['0', '0.0', '3601', '3600.1', '1e3', '0x10', '1,5', '5.5.5', '1_000', '\u0665']
+  for (const value of [...decimals, '', ' ', ' 5', '+5', '-1', '5s', '.', '5.', 'NaN', 'Infinity'])
+    for (const args of [['--timeout', value], [`--timeout=${value}`]])
+      assertFailed(await run({}, ...args, '--version'), 2, 'read options', /--timeout/, /--help/)
+})
+
+// A password may stand anywhere, and begin with dashes.
+// biome-ignore format: a table
+const NOT_TAKEN = [
+  ['--zebra-42'], ['--zebra-42=5'], ['--zebra', '5'], ['---zebra'], ['-zebra'], ['-hzebra'], ['-z'],
+  ['--password=zebra'], ['--logout=zebra'], ['--help=zebra'], ['--version=zebra'], ['--no-zebra'],
+  ['--timeout'], ['--timeout', '--zebra'], ['--timeout=zebra'], ['--timeout', '-zebra'],
+  ['--timeout', 'zebra'], ['--timeout', '5', 'zebra'], ['--timeout=5 zebra'], ['--HELP'], ['-'],
+  ['--help', '--zebra'], ['--version', 'zebra'], ['zebra'], ['', '--verbose'], ['--', 'zebra'],
+  ['--', '--help'], ['--json', 'zebra'], ['--json', '--zebra'], ['--__proto__'], ['--no-logout'],
 ]
-for (const args of NOT_TAKEN)
-  test(`${JSON.stringify(args)} is wrong usage, and points to --help`, async (t) => {
-    const server = await serve(t)
-    const { code, stdout, stderr } = await run(credentials(server.url), ...args)
-    if (args.includes('--json')) assert.deepEqual([JSON.parse(stdout).ok, JSON.parse(stdout).exit_code], [false, 2])
-    else assert.equal(stdout, '')
-    assert.equal(code, 2)
-    assert.match(stderr, /^ory-login: read options: .+\nory-login: hint: .*--help\b.*\n$/)
-    assert.ok(!(stdout + stderr).includes(SECRET), stderr)
-    assert.equal(server.connections(), 0)
-  })
-
-for (const args of [[`--${SECRET}`], [`--${SECRET}=1`], ['--timeout', `--${SECRET}`], [SECRET]])
-  test(`an argument that holds the value of PASS is not shown: ${JSON.stringify(args)}`, async () => {
-    for (const pass of [SECRET, `--${SECRET}`]) {
-      const { code, stdout, stderr } = await run({ IDENT, PASS: pass }, ...args)
-      assert.deepEqual([code, stdout, stderr.includes(SECRET)], [2, '', false], stderr)
-    }
-  })
-
-test('wrong usage comes before a wrong configuration', async () => {
-  const { code, stdout, stderr } = await run({ BASE_URL: 'wrong', PASS: '' }, '--nonsense')
-  assert.deepEqual([code, stdout], [2, ''])
-  assert.match(stderr, /^ory-login: read options: /)
+test('other arguments are wrong usage: nothing of them is repeated, nothing sent', async (t) => {
+  const ory = await startOry(t)
+  for (const args of NOT_TAKEN) {
+    const outcome = await run({ ...credentials(ory), npm_config_logout: 'true' }, ...args)
+    assertFailed(outcome, 2, 'read options', /^.*\n.*hint: .*--help.*\n$/)
+    assertNoSecrets(outcome, 'zebra')
+  }
+  assert.equal(ory.contacts.length, 0)
 })
 
 // ---- The ways to run
 
-/** A copy of the project in a folder with a space and other odd characters in its path. */
-function copyProject(): string {
-  const folder = join(emptyFolder(), "it's 100% a #1 änd space")
-  mkdirSync(folder)
-  cpSync(dirname(PROGRAM), join(folder, 'src'), { recursive: true })
-  cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction')
-  return folder
-}
+/** What `npm ci --omit=dev` gives, below odd characters: no other package is in reach. */
+const BARE = join(folder(), "it's 100% a #1 änd space")
+const BARE_LINK = join(BARE, 'linked login.ts')
+fs.cpSync(PROGRAM, join(BARE, 'src', 'ory-login.ts'))
+fs.cpSync(join(ROOT, 'package.json'), join(BARE, 'package.json'))
+for (const name of Object.keys(MANIFEST.dependencies).map((each) => join('node_modules', each)))
+  fs.cpSync(join(ROOT, name), join(BARE, name), { recursive: true })
+if (isPosix) fs.symlinkSync(join(BARE, 'src', 'ory-login.ts'), BARE_LINK)
+after(() => fs.rmSync(BARE, { recursive: true }))
 
-/** A link to the project's folder: a junction needs no right on Windows. */
-function linkProject(): string {
-  const link = join(emptyFolder(), 'a link')
-  symlinkSync(ROOT, link, 'junction')
-  return link
-}
+const npxTsx = [...node, join(ROOT, 'node_modules/tsx/dist/cli.mjs')]
+const ending = (other: string) => PROGRAM.replace(/\.ts$/, other)
+const piped = ['sh', '-c', 'exec "$0" "$@" - < src/ory-login.ts']
+const preserving = '--preserve-symlinks-main'
+const url = ['--entry-url', pathToFileURL(PROGRAM).href]
+const hasUrls = process.allowedNodeEnvironmentFlags.has('--entry-url')
 
-const WAYS: [what: string, command: () => string[]][] = [
-  ['node --import tsx', () => ['--import', TSX, PROGRAM]],
-  ['the tsx program', () => [join(ROOT, 'node_modules/tsx/dist/cli.mjs'), PROGRAM]],
-  ['a path with a space', () => ['--import', TSX, join(copyProject(), 'src/ory-login.ts')]],
-  ['a link to its folder', () => ['--import', TSX, join(linkProject(), 'src/ory-login.ts')]],
-  [
-    'a link to its folder that Node is told to preserve',
-    () => ['--preserve-symlinks', '--preserve-symlinks-main', '--import', TSX, join(linkProject(), 'src/ory-login.ts')],
-  ],
-  [
-    'a link to the file',
-    () => {
-      const link = join(emptyFolder(), 'ory-login.ts')
-      // On Windows a link to a file needs a right that a junction does not need.
-      if (isWindows) return ['--import', TSX, join(linkProject(), 'src', 'ory-login.ts')]
-      symlinkSync(PROGRAM, link)
-      return ['--import', TSX, link]
-    },
-  ],
+/** What is not sure to run may fail instead, but not pass in silence. */
+type Way = [what: string, isThere: boolean, isSure: boolean, command: string[], says?: RegExp]
+// biome-ignore format: a table
+const WAYS: Way[] = [
+  ['npx tsx', true, true, [...npxTsx, PROGRAM]],
+  ['npx tsx, for a .js that is a .ts', true, true, [...npxTsx, ending('.js')]],
+  ['a .jsx that is a .ts', true, true, [...nodeTsx, ending('.jsx')]],
+  ['no ending', true, true, [...nodeTsx, ending('')]],
+  ['the two packages alone', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
+  ['a link to it', isPosix, true, [...nodeTsx, BARE_LINK]],
+  ['a preserved link to it', isPosix, true, [...nodeTsx, preserving, BARE_LINK]],
+  ['a file: URL', hasUrls, true, [...nodeTsx, ...url], /^(.*Warning.*--entry-url.*\n.*\n)?$/],
+  ['stdin', isPosix, runsTypes, [...piped, ...node, '--input-type=module-typescript']],
+  ['stdin through tsx', isPosix, false, [...piped, ...nodeTsx, '--input-type=module']],
 ]
-for (const [what, command] of WAYS)
-  test(`it runs through ${what}, from any working directory`, async (t) => {
-    const server = await serve(t)
-    verified(await program(credentials(server.url), [], { command: command() }))
-    assert.equal(server.seen.length, 3)
-  })
-
-test('it runs by a relative path, and reads the .env of the working directory, not one beside the program', async (t) => {
-  const server = await serve(t)
-  const folder = copyProject()
-  const cwd = join(folder, 'below')
-  mkdirSync(cwd)
-  for (const place of [folder, join(folder, 'src')]) writeFileSync(join(place, '.env'), 'PASS=beside\nIDENT=\n')
-  writeFileSync(join(cwd, '.env'), `BASE_URL=${server.url}\nIDENT=${IDENT}\nPASS='${PASS}'\n`)
-  verified(await program({}, [], { cwd, command: ['--import', TSX, join('..', 'src', 'ory-login.ts')] }))
-})
-
-test('plain node runs it where Node strips types; an older Node says that it cannot', async (t) => {
-  const server = await serve(t)
-  const { code, stdout, stderr } = await program(credentials(server.url), [], { command: [PROGRAM] })
-  if ('typescript' in process.features && process.features.typescript) {
-    // Some versions of Node announce that this is an experiment.
-    verified({ code, stdout, stderr: stderr.replace(/^.*(ExperimentalWarning|--trace-warnings).*\n/gm, '') })
-  } else {
-    assert.deepEqual([code, stdout, server.connections()], [1, '', 0])
-    assert.match(stderr, /ERR_UNKNOWN_FILE_EXTENSION/)
-    assert.doesNotMatch(stderr, /^ory-login/m)
-  }
-})
-
-const IMPORT = `const program = await import(${JSON.stringify(pathToFileURL(PROGRAM).href)})
-console.log(typeof program.main, program.VERSION)\n`
-const IMPORTS: [what: string, command: () => string[]][] = [
-  [
-    'a module',
-    () => {
-      const module = join(emptyFolder(), 'module.mjs')
-      writeFileSync(module, IMPORT)
-      return [module]
-    },
-  ],
-  ['code on the command line', () => ['--input-type=module', '--eval', IMPORT]],
-  ['code on the command line with an argument', () => ['--input-type=module', '--eval', IMPORT, '--', 'argument']],
-]
-for (const [what, command] of IMPORTS)
-  test(`importing it from ${what} runs nothing and prints nothing`, async (t) => {
-    const server = await serve(t)
-    const outcome = await program(credentials(server.url), [], { command: ['--import', TSX, ...command()] })
-    assert.deepEqual(
-      [outcome.code, outcome.stdout, outcome.stderr, server.connections()],
-      [0, `function ${MANIFEST.version}\n`, '', 0],
-    )
-  })
-
-// ---- Streams
-
-const LOST: [what: string, pass: string, args: string[], exitCode: number, broken: 'closed' | 'full'][] = [
-  ['the two lines', PASS, [], 1, 'closed'],
-  ['the help', PASS, ['--help'], 1, 'closed'],
-  ['the two lines', PASS, [], 1, 'full'],
-  ['the JSON', PASS, ['--json'], 1, 'full'],
-  ['the JSON of a refused login', 'wrong', ['--json'], 3, 'full'],
-]
-for (const [what, pass, args, exitCode, broken] of LOST)
-  test(`${what} on a ${broken} stdout: exit code ${exitCode}, and stderr says why`, async (t) => {
-    const server = await serve(t)
-    // Only Linux has a full disk to try; elsewhere it is a pipe that nobody reads.
-    const full = broken === 'full' && process.platform === 'linux' ? openSync('/dev/full', 'w') : undefined
-    const child = start({ ...credentials(server.url), PASS: pass }, args, full ?? 'pipe')
-    if (full !== undefined) closeSync(full)
-    child.stdout?.destroy()
-    assert.ok(child.stderr)
-    const [[code], stderr] = await Promise.all([once(child, 'close'), text(child.stderr)])
-    assert.equal(code, exitCode, stderr)
-    assert.match(stderr, /^(ory-login: .+\n)+$/)
-    assert.match(stderr, exitCode === 1 ? /^ory-login: print result: .*\n.*hint: .*stdout/ : /4000006/)
-  })
-
-for (const [exitCode, pass] of [
-  [0, PASS],
-  [3, 'wrong'],
-] as const)
-  test(`a closed stderr leaves exit code ${exitCode} and stdout as they are`, async (t) => {
-    const server = await serve(t)
-    const child = start({ ...credentials(server.url), PASS: pass }, ['--verbose'])
-    child.stderr?.destroy()
-    assert.ok(child.stdout)
-    const [[code, killedBy], stdout] = await Promise.all([once(child, 'close'), text(child.stdout)])
-    assert.deepEqual([code, killedBy, stdout], [exitCode, null, exitCode === 0 ? TWO_LINES : ''])
-  })
-
-// ---- Signals
-
-/** Sends a signal when told that it is time, and gives how the process ended, and how long that took, in ms. */
-async function interrupt(env: Record<string, string>, isTime: (stderr: string) => boolean, arrival: Promise<void>) {
-  const child = start(env, ['--timeout', '60'])
-  let [stdout, stderr] = ['', '']
-  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-    stdout += chunk
-  })
-  const said = new Promise<void>((resolve) => {
-    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-      stderr += chunk
-      if (isTime(stderr)) resolve()
+describe('ways to run it', { concurrency: 4 }, () => {
+  for (const [what, , isSure, command, says] of WAYS.filter(([, isThere]) => isThere))
+    test(`${what}${isSure ? '' : ': where Node cannot, it says so'}`, async (t) => {
+      const outcome = await launch(t, {}, { command, cwd: BARE })
+      if (!isSure && outcome.code !== 0) return assert.match(outcome.stderr, /--input-type|Error/)
+      assertVerified(outcome, says)
+      assert.equal(outcome.ory.seen.length, 3)
     })
-  })
-  const closed = once(child, 'close')
-  await Promise.race([said, arrival, closed])
-  const began = performance.now()
-  child.kill('SIGINT')
-  const [code, killedBy] = await closed
-  return { code, killedBy, stdout, stderr, ms: performance.now() - began }
-}
 
-/** Ctrl-C. On Windows a process cannot be sent one: kill ends it, without a chance to say anything. */
-function interrupted({ code, killedBy, stdout, ms }: Awaited<ReturnType<typeof interrupt>>): void {
-  assert.equal(stdout, '')
-  if (isWindows) assert.notEqual(code, 0)
-  else assert.deepEqual([code, killedBy], [null, 'SIGINT'])
-  assert.ok(ms < 5000, `${ms} ms`)
-}
-
-test('Ctrl-C while the server hangs ends it at once, killed by the signal', async (t) => {
-  let arrive = () => {}
-  const arrival = new Promise<void>((resolve) => {
-    arrive = resolve
+  test('imported by another file it does nothing', async (t) => {
+    const file = join(BARE, 'other.mjs')
+    fs.writeFileSync(file, "console.log(Boolean((await import('./src/ory-login.ts')).main))")
+    const outcome = await launch(t, {}, { command: [...nodeTsx, file] })
+    const { code, stdout, stderr, ory } = outcome
+    assert.deepEqual([code, stdout, stderr, ory.contacts.length], [0, 'true\n', '', 0])
   })
-  const server = await serve(t, (seen, response) => {
-    if (seen.method !== 'POST') return succeed(seen, response)
-    arrive()
-    return undefined
-  })
-  const outcome = await interrupt(credentials(server.url), () => false, arrival)
-  interrupted(outcome)
-  assert.deepEqual([outcome.stderr, server.seen.length], ['', 2])
 })
 
-test('Ctrl-C while it waits for another attempt ends it at once, killed by the signal', async (t) => {
-  const server = await serve(t, () => ({ status: 503, headers: { 'retry-after': '30' } }))
-  const outcome = await interrupt(credentials(server.url), (stderr) => stderr.endsWith('\n'), new Promise(() => {}))
-  interrupted(outcome)
-  assert.match(outcome.stderr, /^ory-login: note: .*503.*\n$/)
-  assert.equal(server.seen.length, 1)
+// ---- Streams and signals
+
+describe('streams', { concurrency: 4 }, () => {
+  // biome-ignore format: a table
+  const unread = [
+    ['stdout', 'stderr', {}, 1, /^ory-login: BASE_URL .*ory-login: print result: .*hint: .*stdout/s],
+    ['stderr', 'stdout', {}, 0, new RegExp(`^${TWO_LINES}$`)],
+    ['stderr', 'stdout', REFUSED, 3, /^$/],
+  ] as const
+  for (const [stream, other, steps, code, says] of unread)
+    test(`nobody reads ${stream}: exit code ${code} tells`, async (t) => {
+      const child = start(credentials(await startOry(t, at(steps))), ['--verbose'])
+      child[stream]?.destroy()
+      const told = text(child[other] ?? assert.fail())
+      assert.deepEqual(await once(child, 'close'), [code, null])
+      assert.match(await told, says)
+    })
+
+  test('nobody ever reads either: it ends, and no green', { timeout: 20_000 }, async (t) => {
+    const never = { print: () => new Promise(() => {}), say: () => new Promise(() => {}) }
+    const env = credentials(await startOry(t))
+    assert.equal(await main(['--timeout', '1'], env, never), 1)
+  })
+
+  test('what cannot be printed leaves the failure that it is', async (t) => {
+    const env = credentials(await startOry(t, at(REFUSED)))
+    const print = async () => assert.fail('no space')
+    for (const args of [[], ['--json']])
+      assert.equal(await main(args, env, { print, say: async () => {} }), 3)
+  })
+
+  test('a file gets it all', async (t) => {
+    const file = join(folder(), 'file')
+    const stdout = fs.openSync(file, 'a')
+    const outcome = await launch(t, {}, { stdout })
+    fs.closeSync(stdout)
+    assertVerified({ ...outcome, stdout: fs.readFileSync(file, 'utf8') })
+  })
+
+  if (fs.existsSync('/dev/full'))
+    test('a full disk: no green', async (t) => {
+      const stdout = fs.openSync('/dev/full', 'a')
+      const outcome = await launch(t, {}, { stdout })
+      fs.closeSync(stdout)
+      assertFailed(outcome, 1, 'print result', /hint: .*stdout/)
+    })
+
+  if (!isPosix) return
+  test('a file that can take a part only: no green', async (t) => {
+    const cwd = folder()
+    fs.writeFileSync(join(cwd, 'file'), ' '.repeat(1000))
+    // The shell counts in units of 512 bytes. What tsx keeps must not be cut as well.
+    const limited = 'ulimit -f 2; TSX_DISABLE_CACHE=1 exec "$0" "$@" >> file'
+    const outcome = await launch(
+      t,
+      {},
+      { cwd, command: ['sh', '-c', limited, ...nodeTsx, PROGRAM] },
+    )
+    assertFailed(outcome, 1, 'print result', /hint: .*stdout/)
+    assert.equal(fs.statSync(join(cwd, 'file')).size, 1024)
+  })
+
+  test('a non-blocking pipe that is full for a while gets it all in the end', async (t) => {
+    const cwd = folder()
+    const write = '{ head -c 65536 /dev/zero; "$0" "$@"; echo "code $?"; }'
+    const read = '{ until [ -e begin ]; do sleep 0.1; done; tr -d "\\0"; }'
+    const nonBlocking = ['--import', 'data:text/javascript,process.stdout']
+    const command = ['sh', '-c', `${write} | ${read}`, ...nodeTsx, ...nonBlocking, PROGRAM]
+    const whoami = () => {
+      setTimeout(() => fs.writeFileSync(join(cwd, 'begin'), ''), 500)
+      return SUCCESS.whoami
+    }
+    const { stdout, stderr } = await launch(t, { whoami }, { cwd, command })
+    assert.deepEqual([stdout, stderr], [`${TWO_LINES}code 0\n`, ''])
+  })
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    test(`${signal} ends it at once, and says nothing`, async (t) => {
+      const ory = await startOry(t, at({ submit: () => void child.kill(signal) }))
+      const child = start(credentials(ory), ['--json'])
+      const told = [child.stdout, child.stderr].map((stream) => text(stream ?? assert.fail()))
+      assert.deepEqual(await once(child, 'close'), [null, signal])
+      assert.deepEqual(await Promise.all(told), ['', ''])
+    })
 })
 
 // ---- The package
 
-test('the package is private ESM for Node 20.18.1 and later, with dotenv and undici alone at run time', () => {
-  const { private: isPrivate, type, engines, dependencies, scripts } = MANIFEST
-  assert.deepEqual([isPrivate, type, engines], [true, 'module', { node: '>=20.18.1' }])
-  assert.deepEqual(Object.keys(dependencies).sort(), ['dotenv', 'undici'])
-  assert.match(dependencies.undici, /^\^?7\./)
-  assert.match(dependencies.dotenv, /^\^?18\./)
-  assert.equal(scripts.login, 'node --import tsx src/ory-login.ts')
+/** The word, maybe line breaks and comments, and a name; or a call, whatever that would load. */
+function importsOf(source: string): string[] {
+  const gap = String.raw`(?:\s|/\*[^]*?\*/|//.*\n)*`
+  const named = String.raw`\b(?:from|import|require)${gap}(['"])(.*?)\1`
+  const either = new RegExp(String.raw`${named}|\b(?:import|require)${gap}\(`, 'g')
+  return [...source.matchAll(either)].map(([, , name = 'called']) => name)
+}
+
+test('the program is one file, which imports builtins, dotenv and undici alone', () => {
+  // biome-ignore format: a table
+  const samples = {
+    x: ["import {\n  a,\n} from\n 'x'", "import/* from 'y' */'x'", "export * from // y\n'x'"],
+    called: ["await import(\n'x')", 'require /**/ (x)', "import a = require('x')"],
+  }
+  for (const [name, sources] of Object.entries(samples))
+    for (const source of sources) assert.deepEqual(importsOf(source), [name], source)
+  const names = importsOf(read('src/ory-login.ts')).filter((name) => !/^node:(?!module)/.test(name))
+  assert.deepEqual(names.sort(), ['dotenv', 'undici'])
+  assert.deepEqual(fs.readdirSync(dirname(PROGRAM)), ['ory-login.ts'])
 })
 
-test('the program is one file, which imports nothing of its own and only what is declared', () => {
-  assert.deepEqual(readdirSync(dirname(PROGRAM)), ['ory-login.ts'])
-  const source = readFileSync(PROGRAM, 'utf8')
-  const packages = [...source.matchAll(/^import\b.* from '([^']+)'/gm)].map(([, from]) => from)
-  assert.ok(packages.length > 5)
-  for (const from of packages) assert.match(from ?? '', /^(node:[\w/]+|dotenv|undici)$/)
+test('two packages are all that is installed to run it, on Node 20.18.1 and later', () => {
+  const { packages } = JSON.parse(read('package-lock.json'))
+  const installed = Object.keys(packages).filter((name) => !packages[name].dev)
+  assert.deepEqual(installed, ['', 'node_modules/dotenv', 'node_modules/undici'])
+  assert.deepEqual(packages[''].dependencies, MANIFEST.dependencies)
+  assert.deepEqual([MANIFEST.type, MANIFEST.engines.node], ['module', '>=20.18.1'])
 })
 
-test('the lock file is that of this package.json', () => {
-  const root = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages['']
-  for (const key of ['name', 'version', 'dependencies', 'devDependencies', 'engines'])
-    assert.deepEqual(root[key], MANIFEST[key], key)
-})
-
-test('.env.example, where it is there, has the three variables', () => {
-  const path = join(ROOT, '.env.example')
-  const example = existsSync(path) ? parseDotenv(readFileSync(path)) : { BASE_URL: '', IDENT: '', PASS: '' }
-  assert.deepEqual(Object.keys(example).sort(), ['BASE_URL', 'IDENT', 'PASS'])
-})
+for (const place of ['src', 'test'])
+  test(`no line in ${place} is longer than 100 columns`, () => {
+    const names = fs.readdirSync(join(ROOT, place)).filter((name) => /\.m?[jt]s$/.test(name))
+    for (const name of names)
+      for (const [index, line] of read(`${place}/${name}`).split('\n').entries())
+        assert.ok(line.length <= 100, `${name}:${index + 1}`)
+  })

@@ -1,487 +1,378 @@
-/** The configuration, row by row: where each variable comes from, what is wrong with one, what is sent and said. */
+/** The configuration: where each variable comes from, what is wrong with it, what is said of it. */
 import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
-import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { credentials, emptyFolder, IDENT, type Outcome, PASS, program, run, TWO_LINES } from './harness.ts'
-import { type Behaviour, recording, type StandIn, standIn } from './stand-in.ts'
+import { join, resolve } from 'node:path'
+import { describe, test } from 'node:test'
+import { readConfig } from '../src/ory-login.ts'
+import {
+  answerWith,
+  assertFailed,
+  assertNoSecrets,
+  assertVerified,
+  at,
+  credentials,
+  folder,
+  IDENT,
+  PASS,
+  PROGRAM,
+  program,
+  recorded,
+  run,
+  type Seen,
+  startOry,
+  startProxy,
+  TSX,
+  type Variables,
+} from './harness.ts'
 
 const NAMES = ['BASE_URL', 'IDENT', 'PASS'] as const
-const DEFAULTS = { BASE_URL: 'http://127.0.0.1:4433', IDENT: 'demo@example.com', PASS: 'demo-only-password' }
-const START = '/self-service/login/api'
-const FLOW = '453c9a83-b679-4710-987a-3799d4093201'
-const PATHS = [START, `/self-service/login?flow=${FLOW}`, '/sessions/whoami']
+const LOCAL = 'http://127.0.0.1:4433'
+const DEMO = { BASE_URL: LOCAL, IDENT, PASS }
+const REMOTE = 'http://ory.invalid'
 const SECRET = 'hunter2-zebra'
 
-/** Answers as recorded, whatever is submitted, below any path prefix. */
-const answerAs =
-  (name: string): Behaviour =>
-  ({ method, path }) =>
-    recording(name).find(({ request }) => request.method === method && path.endsWith(request.path))?.response ?? {
-      status: 404,
+/** A .env with these values, each in quotes that it does not hold. */
+const asDotenv = (values: Variables): string =>
+  Object.entries(values).reduce((file, [name, value]) => {
+    const quote = ["'", '"', '`'].find((each) => !value.includes(each))
+    return `${file}${name}=${quote}${value}${quote}\n`
+  }, '')
+
+/** The faulty variables, and the fault. No advice on others is given, and no value repeated. */
+function refusalOf(env: Variables, dotenv = ''): { names: string[]; fault: string } {
+  const namedIn = (text: string) => text.match(/\b(BASE_URL|IDENT|PASS|HTTPS?_PROXY)\b/g) ?? []
+  try {
+    readConfig(env, dotenv)
+  } catch (thrown) {
+    const { exit_code, step, variables, ...told }: Record<string, unknown> = Object(thrown).failure
+    const [fault, hint] = [String(told.error), String(told.hint)]
+    const names = namedIn(fault)
+    assert.deepEqual([exit_code, step, variables], [2, 'read configuration', names])
+    const concerned = /not set/.test(fault) ? ['IDENT', 'PASS'] : names // these two go together
+    assert.ok(hint.length > 8 && namedIn(hint).every((name) => concerned.includes(name)), hint)
+    assert.ok(!`${fault}${hint}`.includes(SECRET), `${fault}; ${hint}`)
+    return { names, fault }
+  }
+  assert.fail('it is taken')
+}
+
+// ---- Each variable, with no server
+
+test('the environment wins over .env, .env over the demo, and IDENT goes with PASS', () => {
+  const places = ['environment', resolve('.env'), 'demo default'] as const
+  for (let nth = 0; nth < 27; nth++) {
+    const [env, dotenv]: [Variables, Variables] = [{}, {}]
+    const from = NAMES.map((_, index) => places[Math.floor(nth / 3 ** index) % 3])
+    const unset = NAMES.filter((_, index) => from[index] === 'demo default')
+    for (const [index, name] of NAMES.entries()) {
+      const prefix = name === 'BASE_URL' ? LOCAL : name
+      if (from[index] === 'environment') env[name] = `${prefix}/environment`
+      if (!unset.includes(name)) dotenv[name] = `${prefix}/file`
     }
-const accept = answerAs('success')
+    const missing = unset.filter((name) => name !== 'BASE_URL')
+    if (missing.length === 1) {
+      assert.deepEqual(refusalOf(env, asDotenv(dotenv)).names, missing)
+      continue
+    }
+    const { baseUrl, identifier, password, ...config } = readConfig(env, asDotenv(dotenv))
+    const values = NAMES.map((name) => env[name] ?? dotenv[name] ?? DEMO[name])
+    assert.deepEqual([baseUrl, identifier, password, config.unset], [...values, unset])
+    for (const [index, name] of NAMES.entries())
+      assert.equal(config.sources[index], `${name} from ${from[index]}`)
+  }
+})
 
-/** As accept, but the submit gets the last answer of a recording. */
-const refuseAs =
-  (name: string): Behaviour =>
-  (seen, response) =>
-    seen.method === 'POST' ? recording(name).at(-1)?.response : accept(seen, response)
+test('what is blank or not UTF-8 is named, and nothing takes its place', () => {
+  for (const value of ['', ' ', '\t\r\n \u00a0\ufeff', `${LOCAL}/${SECRET}\ufffd`])
+    for (const bits of [1, 2, 3, 4, 5, 6, 7]) {
+      const names = NAMES.filter((_, index) => bits & (1 << index))
+      const bad = { ...DEMO, ...Object.fromEntries(names.map((name) => [name, value])) }
+      const refusal = refusalOf(bad, asDotenv(DEMO))
+      assert.deepEqual(refusal.names, names)
+      assert.match(refusal.fault, value.includes('\ufffd') ? /UTF-8/ : /empty/)
+      assert.deepEqual(refusalOf({}, asDotenv(bad)), refusal)
+      assert.equal(readConfig(DEMO, asDotenv(bad)).password, PASS)
+    }
+  for (const line of ['PASS=\n', 'PASS=#cut\n', `PASSWORD='${SECRET}'\n`])
+    assert.deepEqual(refusalOf({ IDENT }, line).names, ['PASS'])
+  assert.equal(readConfig({ IDENT }, '# \ufffd\nOTHER=\ufffd\nPASS=x').password, 'x')
+})
 
-async function serve(t: TestContext, behaviour: Behaviour = accept): Promise<StandIn> {
-  const server = await standIn(behaviour)
-  t.after(server.close)
-  return server
-}
+// biome-ignore format: a table
+const TAKEN: [baseUrl: string, ...urls: string[]][] = [
+  [LOCAL, LOCAL, `${LOCAL}/`, `\n\ufeff ${LOCAL}/// \t\u00a0\r\n`],
+  ['https://slug.projects.oryapis.com', 'https://slug.projects.oryapis.com:443/'],
+  [`${LOCAL}/a%20b%2Fc/kratos.public`, `${LOCAL}/a%20b%2Fc/kratos.public//`],
+]
+const SLUG = `${SECRET}.projects.oryapis.com`
+// biome-ignore format: a table
+const NOT_TAKEN: [fault: RegExp, ...urls: string[]][] = [
+  [/placeholder/, 'https://<slug>.projects.oryapis.com', '<slug>', `https://${SLUG}>`],
+  [/in quotes/, `"${SLUG}"`, `'${SLUG}'`, `\`${SLUG}`, `\u201c${SLUG}\u201d`, `\u2018${SLUG}`],
+  [/https?:/, SECRET, SLUG, `${SECRET}:4433`, `//${SLUG}`, `https:/${SLUG}`, `https:\\\\${SLUG}`],
+  [/https?:/, `ftp://${SLUG}`, `ws://${SLUG}`, `file:///${SECRET}`, `javascript:${SECRET}`],
+  [/query|fragment/, `${LOCAL}/?token=${SECRET}`, `${LOCAL}/?`, `${LOCAL}/#${SECRET}`, `${LOCAL}#`],
+  [/user/, `http://user:${SECRET}@localhost`, `http://${SECRET}@[::1]`, `http://:${SECRET}@[::1]`],
+  [/not a URL/, 'https://', `http://a:${SECRET}/x@[::1]`, `http://[${SECRET}]`, 'http://a:99999'],
+  [/white space/, `${LOCAL}/ ${SECRET}`, `${LOCAL}/\n${SECRET}`, `${LOCAL}/\x1b`, `http://a\u202e`],
+]
+test('the forms of BASE_URL that are taken, and those that are not', () => {
+  for (const [baseUrl, ...urls] of TAKEN)
+    for (const BASE_URL of urls) {
+      assert.equal(readConfig({ IDENT, PASS, BASE_URL }, '').baseUrl, baseUrl)
+      assert.equal(readConfig({ IDENT, PASS }, asDotenv({ BASE_URL })).baseUrl, baseUrl)
+    }
+  for (const [fault, ...urls] of NOT_TAKEN)
+    for (const BASE_URL of urls) {
+      const refusal = refusalOf({ IDENT, PASS, BASE_URL })
+      assert.deepEqual(refusal.names, ['BASE_URL'], BASE_URL)
+      assert.match(refusal.fault, fault)
+      assert.deepEqual(refusalOf({ IDENT, PASS }, asDotenv({ BASE_URL })), refusal)
+    }
+})
 
-/** Sets a variable of this process, which is where undici looks for a proxy. */
-function setVariable(t: TestContext, name: string, value: string): void {
-  process.env[name] = value
-  t.after(() => delete process.env[name])
-}
+// biome-ignore format: a table
+const HOSTS: [isLocal: boolean, ...urls: string[]][] = [
+  [true, LOCAL, 'https://127.1.2.3', 'http://127.1:4433/x', 'http://0x7f.1', 'http://2130706433'],
+  [true, 'http://localhost:4433', 'HTTPS://LocalHost', 'http://[::1]:4433'],
+  [false, REMOTE, 'http://localhost.invalid', 'http://notlocalhost', 'http://x.invalid/localhost'],
+  [false, 'http://127.0.0.1.invalid', 'http://127.ory.invalid', 'http://192.0.2.1', 'http://[::]'],
+  [false, 'http://0.0.0.0:4433', 'http://[2001:db8::1]', 'http://x127.x', 'http://x.localhost'],
+]
+test('which hosts are loopback: the demo identity is for them, and no proxy is', () => {
+  const [HTTP_PROXY, HTTPS_PROXY] = ['http://proxy:1', 'http://proxy:2']
+  for (const [isLocal, ...urls] of HOSTS)
+    for (const BASE_URL of urls) {
+      const proxies = isLocal ? ['', ''] : [HTTP_PROXY, HTTPS_PROXY]
+      const config = readConfig({ ...DEMO, HTTP_PROXY, HTTPS_PROXY, BASE_URL }, '')
+      assert.deepEqual([config.httpProxy, config.httpsProxy], proxies, BASE_URL)
+      if (isLocal) assert.equal(readConfig({ BASE_URL }, '').password, PASS)
+      else assert.deepEqual(refusalOf({ BASE_URL }).names, ['IDENT', 'PASS'])
+    }
+})
 
-/** A stand-in that is also the proxy to every host, so that any BASE_URL can be tried, and nothing leaves loopback. */
-async function serveEveryHost(t: TestContext, behaviour?: Behaviour): Promise<StandIn & { hosts: string[] }> {
-  const server = await serve(t, behaviour)
-  const hosts: string[] = []
-  server.server.on('connect', (request: IncomingMessage, socket: Socket) => {
-    hosts.push(request.url ?? '')
-    socket.on('error', () => {}).write('HTTP/1.1 200 OK\r\n\r\n')
-    server.server.emit('connection', socket)
+const NO_PROXIES = ['host:3128', 'http://', ' ', `http://u:${SECRET}@a b`, `socks5://${SECRET}@a`]
+test('a proxy variable that is no URL is named, unless BASE_URL is loopback or it is empty', () => {
+  const env = { IDENT, PASS, BASE_URL: REMOTE }
+  for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) {
+    for (const value of NO_PROXIES) {
+      assert.deepEqual(refusalOf({ ...env, [name]: value }).names, [name.toUpperCase()])
+      assert.equal(readConfig({ ...DEMO, [name]: value }, '').baseUrl, LOCAL)
+    }
+    assert.equal(readConfig({ ...env, [name]: '' }, '').baseUrl, REMOTE)
+  }
+})
+
+// biome-ignore format: a table
+const FILES: [isCut: boolean, pass: string, ...files: string[]][] = [
+  [false, 'plain', 'PASS=plain', 'export PASS=plain\n', '\ufeffPASS=plain\r\nOTHER=a#b\r\n'],
+  [false, 'a $b \\n', '  PASS =   a $b \\n  \t\n'],
+  [false, ' a#b $c \\n "d" ', `PASS=' a#b $c \\n "d" '\n`],
+  [false, " a#b $c 'd'\n", `PASS=" a#b $c 'd'\\n"\n`],
+  [false, 'a\'b"c#d', 'PASS=`a\'b"c#d`\n'],
+  [false, 'a\nb#\n', "PASS='a\nb#\n'\n"],
+  [false, 'a#b', "PASS='a#b' # c\n", 'PASS="a#b" # c\n', 'PASS=`a#b` # c\n', "PASS: 'a#b'\n"],
+  [false, 'a#b', "  export   PASS='a#b'#c", "# c\r\nPASS='a#b'\r\nOTHER=a#b\r\n"],
+  [false, 'a', "PASS='a' # b\nOTHER=a#b", '# PASS=a#b\n\n  # b\nPASS=a\n# PASS=a#b'],
+  [false, 'a', 'MY_PASS=a#b\nPASS=a\nPASS_2=a#b\npass=a#b\n', 'PASS=first#cut\nPASS=a\n'],
+  [false, 'a\nPASS=b#c\n', "PASS='a\nPASS=b#c\n'\n"],
+  [false, 'a', "PASS=a\nOTHER='\nPASS=a#b\n'\n"],
+  [true, 'before', 'PASS=before#after\n', 'PASS=before #after', 'PASS: before#after\n'],
+  [true, 'before', '\ufeffexport PASS = before#after\r\nOTHER=1\r\n'],
+  [true, 'before', "PASS='first'\nPASS=before#cut\n# PASS=third\n"],
+  [true, "it's", "PASS=it's#1 'or not'\n"],
+]
+for (const [isCut, pass, ...files] of FILES)
+  test(`.env with ${JSON.stringify(files[0])}${isCut ? ' is cut at a #' : ''}`, () => {
+    for (const file of files) {
+      const config = readConfig({ IDENT }, file)
+      assert.deepEqual([config.password, config.isCut], [pass, isCut], file)
+      assert.equal(readConfig({ IDENT, PASS }, file).isCut, false)
+    }
   })
-  setVariable(t, 'HTTP_PROXY', server.url)
-  return { ...server, hosts }
-}
 
-/** Moves to an empty folder for one test, and writes a .env there. */
-function workIn(t: TestContext, dotenv?: string | Buffer): string {
+// ---- What is sent and said, in whole runs
+
+const assertSubmitted = ({ seen }: { seen: Seen[] }, identifier: string, password: string) =>
+  assert.equal(seen[1]?.body, JSON.stringify({ method: 'password', identifier, password }))
+
+// biome-ignore format: a table
+const PASSWORDS = [
+  '  a  b ', `'a' "b" \`c\``, `"${SECRET}"`, 'before#after # end', '$HOME $PATH$ $$ $1 $(id) `id`',
+  '\\n \\u0041 \\\\ \\', `${SECRET}\n`, '\r\na\tb\n\n', '\u00e9 e\u0301 \u00e5 \u212b', '🔑👩‍👩‍👧‍👦',
+  '\ufeffa\u00a0', '\u0001\u001b[31m\u007f\u202e', '%41+%20&a=b', 'ä#"1\\'.repeat(1000),
+]
+test('PASS is sent byte for byte, IDENT trimmed, below the path of BASE_URL', async (t) => {
+  for (const password of PASSWORDS) {
+    const ory = await startOry(t)
+    const [BASE_URL, ident] = [`${ory.url}/a%20b/kratos/`, `Ä  ${password}.`]
+    assertVerified(await run({ BASE_URL, IDENT: `\t ${ident} \r\n`, PASS: password }))
+    assertSubmitted(ory, ident, password)
+    assert.match(ory.seen[2]?.path ?? '', /^\/a%20b\/kratos\/sessions\//)
+  }
+})
+
+test('where the configuration is refused, nothing is sent', async (t) => {
+  const { url, contacts } = await startOry(t)
+  const far = { BASE_URL: REMOTE, HTTP_PROXY: url }
+  for (const env of [{ IDENT }, { PASS }, { IDENT, PASS: '' }, { IDENT: '\ufffd', PASS }, far])
+    assertFailed(await run({ BASE_URL: url, ...env }), 2, 'read configuration')
+  assert.equal(contacts.length, 0)
+})
+
+test('a note names what is left to the demo, but not its password', async (t) => {
+  const ory = await startOry(t)
+  const outcome = await run({ BASE_URL: ory.url })
+  assertVerified(outcome, /^ory-login: note: .*default.*: IDENT, PASS\n$/)
+  assertNoSecrets(outcome, PASS)
+  assertSubmitted(ory, IDENT, PASS)
+  // Whatever listens at the default address, so soon it has not answered.
+  const late = await run({ IDENT, PASS }, '--timeout', '0.001')
+  assertFailed(late, 4, 'start', /note: .*default.*: BASE_URL\n/, /hint: .*npm run demo/)
+})
+
+test('http to another machine gives a warning, before a failure too; https does not', async (t) => {
+  const ory = await startOry(t)
+  const [open, refusing] = [await startProxy(t), await startProxy(t, answerWith('403 Forbidden'))]
+  const far = { ...credentials(ory), BASE_URL: `${REMOTE}:${ory.port}` }
+  const warning = /^ory-login: warning: .*password.*unencrypted\n/
+  assertVerified(await run({ ...far, HTTP_PROXY: open.url }), new RegExp(`${warning.source}$`))
+  assertFailed(await run({ ...far, HTTP_PROXY: refusing.url }), 1, 'start', warning)
+  const tls = await run({ ...far, BASE_URL: 'https://ory.invalid', HTTPS_PROXY: refusing.url })
+  assertFailed(tls, 4, 'start')
+  assert.doesNotMatch(tls.stderr, /warning/)
+})
+
+/** One whole run in a working directory of its own. */
+async function runIn(cwd: string, env: Variables, ...args: string[]) {
   const before = process.cwd()
-  const folder = emptyFolder()
-  if (dotenv !== undefined) writeFileSync(join(folder, '.env'), dotenv)
-  process.chdir(folder)
-  t.after(() => process.chdir(before))
-  return folder
+  process.chdir(cwd)
+  return run(env, ...args).finally(() => process.chdir(before))
 }
 
-const asDotenv = (values: Record<string, string>): string =>
-  Object.entries(values)
-    .map(([name, value]) => `${name}='${value}'\n`)
-    .join('')
-
-/** The identifier and the password that were submitted. */
-function submitted({ seen }: StandIn): { identifier: unknown; password: unknown } {
-  const { method, identifier, password, ...others } = JSON.parse(seen[1]?.body ?? '{}')
-  assert.deepEqual([method, others], ['password', {}])
-  return { identifier, password }
-}
-
-const verified = ({ code, stdout, stderr }: Outcome): void =>
-  assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: TWO_LINES, stderr: '' })
-
-/** Asserts a failure, all of it on stderr in prefixed lines, and gives the lines before the hint. */
-function failed({ code, stdout, stderr }: Outcome, exitCode: number): string {
-  assert.deepEqual({ code, stdout }, { code: exitCode, stdout: '' }, stderr)
-  assert.match(stderr, /^(ory-login: .+\n)+$/)
-  assert.match(stderr, /^ory-login: hint: .+\n$/m)
-  return stderr.replace(/^ory-login: hint: .*\n/m, '')
-}
-
-// ---- Where each variable comes from
-
-const SOURCES = ['the environment', '.env', 'the default'] as const
-const fromEnvironment = { BASE_URL: 'http://127.0.0.1:4434', IDENT: 'from@environment', PASS: 'from environment' }
-const fromDotenv = { BASE_URL: 'http://127.0.0.1:4435', IDENT: 'from@dotenv', PASS: 'from dotenv' }
-
-for (const base of SOURCES)
-  for (const ident of SOURCES)
-    for (const pass of SOURCES)
-      test(`BASE_URL from ${base}, IDENT from ${ident}, PASS from ${pass}`, async (t) => {
-        const source = { BASE_URL: base, IDENT: ident, PASS: pass }
-        const env: Record<string, string> = {}
-        const dotenv: Record<string, string> = {}
-        const expected: Record<string, string> = {}
-        for (const name of NAMES) {
-          // What comes first wins: a variable of the environment is in .env too.
-          if (source[name] === 'the environment') env[name] = fromEnvironment[name]
-          if (source[name] !== 'the default') dotenv[name] = fromDotenv[name]
-          expected[name] = env[name] ?? dotenv[name] ?? DEFAULTS[name]
-        }
-        workIn(t, asDotenv(dotenv))
-        const server = await serveEveryHost(t)
-        const { code, stdout, stderr } = await run(env)
-
-        assert.deepEqual({ code, stdout }, { code: 0, stdout: TWO_LINES }, stderr)
-        const { identifier, password } = submitted(server)
-        assert.deepEqual({ BASE_URL: `http://${server.hosts}`, IDENT: identifier, PASS: password }, expected)
-        const defaulted = NAMES.filter((name) => source[name] === 'the default')
-        assert.deepEqual(stderr.match(/\b(BASE_URL|IDENT|PASS)\b/g) ?? [], defaulted)
-        assert.match(stderr, defaulted.length > 0 ? /^ory-login: note: .*default.*\n$/ : /^$/)
-      })
-
-test('without a .env, all three fall to their defaults, and the note does not show the password', async (t) => {
-  workIn(t)
-  const server = await serveEveryHost(t)
-  const { code, stdout, stderr } = await run({})
-  assert.deepEqual([code, stdout, server.hosts], [0, TWO_LINES, ['127.0.0.1:4433']])
-  assert.deepEqual(submitted(server), { identifier: IDENT, password: PASS })
-  assert.match(stderr, /^ory-login: note: .*default.*BASE_URL, IDENT, PASS\n$/)
-  assert.doesNotMatch(stderr, /demo-only-password/)
+test('.env is read in the working directory, and in none above it', async (t) => {
+  const ory = await startOry(t)
+  const cwd = folder(`\ufeffexport BASE_URL="${ory.url}/"\r\nIDENT=' ${IDENT} ' # me\r\nPASS='a#b'`)
+  assertVerified(await runIn(cwd, {}))
+  assertSubmitted(ory, IDENT, 'a#b')
+  mkdirSync(join(cwd, 'below'))
+  const below = await runIn(join(cwd, 'below'), { BASE_URL: ory.url, IDENT })
+  assertFailed(below, 2, 'read configuration', /not set: PASS/)
 })
 
-// ---- Set, but empty or blank
-
-const SUBSETS = [1, 2, 3, 4, 5, 6, 7].map((bits) => NAMES.filter((_, index) => bits & (1 << index)))
-for (const blank of ['', ' ', '\t\r\n \u00a0'])
-  for (const subset of SUBSETS)
-    for (const place of ['environment', '.env'] as const)
-      test(`${JSON.stringify(blank)} in the ${place} for ${subset.join(' and ')}: named, and nothing is sent`, async (t) => {
-        const server = await serveEveryHost(t)
-        const good = credentials(server.url)
-        const bad = { ...good, ...Object.fromEntries(subset.map((name) => [name, blank])) }
-        // Neither a good value in .env nor a default may take the place of a blank one.
-        workIn(t, place === 'environment' ? asDotenv(good) : asDotenv(bad))
-        const outcome = await run(place === 'environment' ? bad : {})
-        const problem = failed(outcome, 2)
-        assert.match(problem, /read configuration: .*empty/)
-        assert.deepEqual(problem.match(/\b(BASE_URL|IDENT|PASS)\b/g), subset)
-        assert.deepEqual([server.connections(), outcome.stderr.includes(PASS)], [0, false])
-      })
-
-test('a variable of .env without a value is blank', async (t) => {
-  workIn(t, 'PASS=\nIDENT\n')
-  const server = await serve(t)
-  const problem = failed(await run({ BASE_URL: server.url, IDENT }), 2)
-  assert.deepEqual([problem.match(/\b(BASE_URL|IDENT|PASS)\b/g), server.connections()], [['PASS'], 0])
-})
-
-test('a value in the environment wins over an empty one in .env', async (t) => {
-  workIn(t, 'BASE_URL=\nIDENT=\nPASS=\n')
-  const server = await serve(t)
-  verified(await run(credentials(server.url)))
-  assert.deepEqual(submitted(server), { identifier: IDENT, password: PASS })
-})
-
-// ---- BASE_URL
-
-const TAKEN: [what: string, make: (url: string) => string, prefix: string][] = [
-  ['plain', (url) => url, ''],
-  ['with a trailing slash', (url) => `${url}/`, ''],
-  ['with trailing slashes', (url) => `${url}///`, ''],
-  ['with white space around it', (url) => ` \t${url}\r\n`, ''],
-  ['with white space and slashes', (url) => `\n ${url}// \u00a0`, ''],
-  ['with its scheme in capitals', (url) => url.replace('http', 'HTTP'), ''],
-  ['with a path prefix', (url) => `${url}/kratos`, '/kratos'],
-  ['with a longer path prefix and slashes', (url) => `${url}/auth/kratos.public///`, '/auth/kratos.public'],
-  ['with an encoded path prefix', (url) => `${url}/a%20b%2Fc/`, '/a%20b%2Fc'],
+const write = (bytes: string | Buffer) => (path: string) => writeFileSync(path, bytes)
+const utf16 = Buffer.from(`\ufeffPASS='${PASS}'\r\n`, 'utf16le')
+// biome-ignore format: a table
+const UNREADABLE: [what: string, make: (path: string) => void, says: RegExp][] = [
+  ['a folder', (path) => mkdirSync(path), /\.env cannot be read/],
+  ['UTF-16 LE', write(utf16), /\.env.*UTF-16/],
+  ['UTF-16 BE', write(Buffer.from(utf16).swap16()), /\.env.*UTF-16/],
+  ['a text with NUL bytes', write(`PASS=${PASS}\n\0\0`), /\.env.*NUL/],
+  ['Windows-1252', write(Buffer.from('PASS=p\xe4ss-word', 'latin1')), /UTF-8: PASS\n/],
 ]
-for (const [what, make, prefix] of TAKEN)
-  test(`BASE_URL ${what} is taken`, async (t) => {
-    const server = await serve(t)
-    verified(await run({ ...credentials(server.url), BASE_URL: make(server.url) }))
-    assert.deepEqual(
-      server.seen.map(({ path }) => path),
-      PATHS.map((path) => prefix + path),
-    )
+if (process.platform !== 'win32')
+  UNREADABLE.push(['a loop of links', (path) => symlinkSync('.env', path), /\.env cannot be read/])
+for (const [what, make, says] of UNREADABLE)
+  test(`a .env that is ${what} is an error, unless the environment has all`, async (t) => {
+    const ory = await startOry(t)
+    const cwd = folder()
+    make(join(cwd, '.env'))
+    assertFailed(await runIn(cwd, { BASE_URL: ory.url, IDENT }), 2, 'read configuration', says)
+    assert.equal(ory.contacts.length, 0)
+    assertVerified(await runIn(cwd, credentials(ory)))
   })
 
-const NOT_TAKEN: [what: string, value: string, fault: RegExp][] = [
-  ['is the placeholder', 'https://<slug>.projects.oryapis.com', /placeholder/],
-  ['is the placeholder alone', '<slug>', /placeholder/],
-  ['has another placeholder', `https://<${SECRET}>.projects.oryapis.com`, /placeholder/],
-  ['has half a placeholder', `https://${SECRET}>.projects.oryapis.com`, /placeholder/],
-  ['has no scheme', `${SECRET}.projects.oryapis.com`, /https?:/],
-  ['has no scheme but a port', `${SECRET}:4433`, /https?:/],
-  ['has only slashes for a scheme', `//${SECRET}.projects.oryapis.com`, /https?:/],
-  ['has one slash after the scheme', `https:/${SECRET}`, /https?:/],
-  ['has the scheme ftp', `ftp://${SECRET}.projects.oryapis.com`, /https?:/],
-  ['has the scheme ws', `ws://${SECRET}.projects.oryapis.com`, /https?:/],
-  ['is a file', `file:///${SECRET}`, /https?:/],
-  ['is a script', `javascript:${SECRET}`, /https?:/],
-  ['is a password', SECRET, /https?:/],
-  ['has a query', `http://127.0.0.1:4433/?token=${SECRET}`, /query/],
-  ['has an empty query', 'http://127.0.0.1:4433/?', /query/],
-  ['has a fragment', `http://127.0.0.1:4433/#${SECRET}`, /fragment/],
-  ['has an empty fragment', 'http://127.0.0.1:4433#', /fragment/],
-  ['has user and password', `http://user:${SECRET}@127.0.0.1:4433`, /user name/],
-  ['has a user', `http://${SECRET}@127.0.0.1:4433`, /user name/],
-  ['has a password alone', `http://:${SECRET}@127.0.0.1:4433`, /user name/],
-  ['has a password with a slash', `http://user:${SECRET}/x@127.0.0.1:4433`, /URL/],
-  ['has no host', 'https://', /not a URL/],
-  ['has a port that is none', `http://127.0.0.1:99999/${SECRET}`, /not a URL/],
-  ['has an address that is none', `http://[${SECRET}]`, /not a URL/],
-  ['has white space within', `http://127.0.0.1:4433/a ${SECRET}`, /white space/],
-  ['has a line break within', `http://127.0.0.1:4433/a\n${SECRET}`, /white space|control/],
-  ['has an escape sequence', `http://127.0.0.1:4433/\u001b[31m${SECRET}`, /control/],
-  ['has a bidirectional mark', `http://127.0.0.1:4433/\u202e${SECRET}`, /control/],
+const MISTAKE = /\b(IDENT|PASS) (?:is|begins) [^;\n]*?(space|quotes|not closed|typographic|#)/g
+const mistakesIn = (stderr: string): string =>
+  [...stderr.matchAll(MISTAKE)].map(([, name, what]) => `${name} ${what}`).join(', ')
+
+const SEVERAL = `\u2018${SECRET}#1\nIDENT='"${IDENT}"'\n`
+// biome-ignore format: a table
+const REFUSED: [recordings: string, mistakes: string, ...passwords: string[]][] = [
+  ['wrong-password', '', SECRET, `'two words"\`'`, `'${SECRET}#1' # mine`, `"${SECRET}#1"`],
+  ['wrong-password', 'PASS space', `'\t${SECRET}'`, `"${SECRET}\\n"`],
+  ['wrong-password', 'PASS quotes', `'"${SECRET}"'`, `"'${SECRET}'"`, `'\`${SECRET}\n\`'`],
+  ['wrong-password', 'PASS space, PASS quotes', `'"${SECRET}"\n'`],
+  ['wrong-password', 'PASS not closed', `'${SECRET}`, `"${SECRET}'`],
+  ['wrong-password', 'PASS typographic', `\u201c${SECRET}\u201d`, `\u00ab${SECRET}\u00bb`],
+  ['wrong-password', 'PASS #', `${SECRET}#1`, `${SECRET} # mine`],
+  ['wrong-password empty-password', 'IDENT quotes, PASS typographic, PASS #', SEVERAL],
+  ['wrong-path expired-flow password-method-disabled unverified-address', '', SEVERAL],
 ]
-for (const [what, value, fault] of NOT_TAKEN)
-  test(`a BASE_URL that ${what} is not taken, and its value is not repeated`, async (t) => {
-    const server = await serveEveryHost(t)
-    const env = { IDENT, PASS }
-    const outcome = await run({ ...env, BASE_URL: value })
-    const problem = failed(outcome, 2)
-    assert.match(problem, /^ory-login: read configuration: BASE_URL .*https:\/\/[\w-]+\.projects\.oryapis\.com\n$/)
-    assert.match(problem.replace(/it should look like.*/, ''), fault)
-    assert.ok(!outcome.stderr.includes(SECRET), outcome.stderr)
-    assert.equal(server.connections(), 0)
-
-    workIn(t, asDotenv({ BASE_URL: value }))
-    assert.equal((await run(env)).stderr, outcome.stderr, 'the same from .env')
-  })
-
-const HOSTS: [url: string, isLoopback: boolean][] = [
-  ['http://127.0.0.1:4433', true],
-  ['http://127.1.2.3:4433', true],
-  ['http://127.1:4433/kratos', true],
-  ['http://localhost:4433', true],
-  ['HTTP://LocalHost', true],
-  ['http://[::1]:4433', true],
-  ['http://[0:0:0:0:0:0:0:1]', true],
-  ['http://host.invalid', false],
-  ['http://host.invalid:4433/kratos', false],
-  ['http://localhost.host.invalid', false],
-  ['http://notlocalhost', false],
-  ['http://127.0.0.1.host.invalid', false],
-  ['http://192.0.2.1', false],
-  ['http://0.0.0.0:4433', false],
-  ['http://[2001:db8::1]', false],
-  ['http://host.invalid/localhost', false],
-]
-for (const [url, isLoopback] of HOSTS)
-  test(`${url} gives ${isLoopback ? 'no' : 'a'} warning that the password travels unencrypted`, async (t) => {
-    const server = await serveEveryHost(t)
-    const { code, stdout, stderr } = await run(credentials(url))
-    assert.deepEqual([code, stdout, server.hosts.length], [0, TWO_LINES, 1])
-    assert.match(stderr, isLoopback ? /^$/ : /^ory-login: warning: .*password.*unencrypted\n$/)
-  })
-
-test('https gives no such warning', async (t) => {
-  const server = await serveEveryHost(t) // it speaks no TLS
-  const outcome = await run(credentials('https://host.invalid'))
-  assert.doesNotMatch(failed(outcome, 4), /warning|unencrypted/)
-  assert.deepEqual([server.hosts, server.seen], [['host.invalid:443'], []])
+test('a refused login, and it alone, tells what PASS and IDENT hold by mistake', async (t) => {
+  for (const [recordings, mistakes, ...passwords] of REFUSED)
+    for (const recording of recordings.split(' '))
+      for (const password of passwords) {
+        const { url } = await startOry(t, at(recorded(recording)))
+        const cwd = folder(`IDENT=${IDENT}\nPASS=${password}`)
+        const outcome = await runIn(cwd, { BASE_URL: url })
+        assert.ok(outcome.code, outcome.stderr)
+        assertNoSecrets(outcome, SECRET, IDENT)
+        assert.equal(mistakesIn(outcome.stderr), mistakes, outcome.stderr)
+      }
 })
 
-test('the warning comes before a failure too', async (t) => {
-  await serveEveryHost(t, () => ({ status: 404 }))
-  assert.match(failed(await run(credentials('http://host.invalid')), 1), /^ory-login: warning: .*unencrypted\n/)
+test('--verbose begins with what is in force, and tells no value of IDENT or PASS', async (t) => {
+  const ory = await startOry(t)
+  const { url, heads } = await startProxy(t)
+  const proxied = { HTTP_PROXY: url.replace('//', `//somebody:${SECRET}@`) }
+  const near = { BASE_URL: ory.url }
+  const far = { BASE_URL: `${REMOTE}:${ory.port}` }
+  const mine = { IDENT: 'me@example.com', PASS: SECRET }
+  // biome-ignore format: a table
+  const cases: [dotenv: Variables, env: Variables, ...says: (string | RegExp)[]][] = [
+    [mine, { ...near, ...mine, ...proxied }, `${ory.url};`, /IDENT from env.*no proxy$/],
+    [mine, near, /BASE_URL from env.*IDENT from .*\.env, PASS from .*\.env; no proxy$/],
+    [{}, near, /IDENT from demo default, PASS from demo default/],
+    [{ ...far, ...mine }, proxied, `${far.BASE_URL};`, /URL from .*\.env/, new URL(url).host],
+    [{}, { ...mine, BASE_URL: `${ory.url}/${SECRET}` }, /BASE_URL is .withheld/],
+  ]
+  for (const [dotenv, env, ...says] of cases) {
+    const outcome = await runIn(folder(asDotenv(dotenv)), env, '--verbose')
+    assert.equal(outcome.code, 0, outcome.stderr)
+    assertNoSecrets(outcome, PASS, SECRET, IDENT, mine.IDENT, 'somebody')
+    const [line = ''] = outcome.stderr.split('\n')
+    for (const said of says) assert.match(line, new RegExp(said))
+  }
+  assert.equal(heads.length, 1, 'loopback is asked directly')
 })
 
-// ---- What is sent
-
-for (const ident of [IDENT, ` ${IDENT}`, `\t${IDENT} \r\n`, 'Demo@Example.COM', 'two words', '+49 30 123', 'ü"\\#'])
-  test(`IDENT ${JSON.stringify(ident)} is sent trimmed, and else as it is`, async (t) => {
-    const server = await serve(t)
-    verified(await run({ ...credentials(server.url), IDENT: ident }))
-    assert.deepEqual(submitted(server), { identifier: ident.trim(), password: PASS })
+describe('as a process', { concurrency: true }, () => {
+  test('DOTENV_* changes nothing, and dotenv prints nothing', async (t) => {
+    const ory = await startOry(t)
+    const path = join(folder(asDotenv({ ...DEMO, PASS: 'other' })), '.env')
+    // biome-ignore format: a table
+    const settings = { DOTENV_PATH: path, DOTENV_CONFIG_PATH: path, DOTENV_OVERRIDE: 'true',
+      DOTENV_DEBUG: 'true', DOTENV_QUIET: 'false', DOTENV_ENCODING: 'latin1', DOTENV_FAST: 'true' }
+    const file = { ...settings, BASE_URL: ory.url, IDENT: 'no@example.com', PASS: ' pässwörd 🔑 ' }
+    assertVerified(await program({ ...settings, IDENT }, [], { cwd: folder(asDotenv(file)) }))
+    assertSubmitted(ory, IDENT, file.PASS)
   })
 
-const PASSWORDS = {
-  'spaces around and within': '  a  b ',
-  quotes: `'a' "b" \`c\``,
-  'quotes around': `"${PASS}"`,
-  'a number sign': 'before#after # end',
-  'a dollar sign': '$HOME $PATH$ $$ $1 $(id) `id`',
-  backslashes: '\\n \\u0041 \\\\ \\',
-  'a line break at its end': `${PASS}\n`,
-  'line breaks and a tab': '\r\na\tb\n\n',
-  umlauts: 'pässwörd ß',
-  'composed and decomposed letters': '\u00e9 e\u0301 \u00e5 \u212b',
-  emoji: '🔑👩‍👩‍👧‍👦',
-  'a no-break space and a byte order mark': '\ufeffa\u00a0',
-  'control characters': '\u0001\u001b[31m\u007f\u202e',
-  'percent and plus': '%41+%20&a=b',
-  JSON: '{"method":"password","identifier":"x"}',
-  'a name of the prototype': '__proto__',
-  'five thousand characters': 'ä#"'.repeat(1667),
-}
-for (const [what, pass] of Object.entries(PASSWORDS))
-  test(`PASS with ${what} is sent byte for byte`, async (t) => {
-    const server = await serve(t)
-    verified(await run({ ...credentials(server.url), PASS: pass }))
-    assert.deepEqual(submitted(server), { identifier: IDENT, password: pass })
-  })
-
-test('PASS is sent byte for byte by the program as a process', async (t) => {
-  const server = await serve(t)
-  const pass = ' pässwörd 🔑 #$HOME \'"`\\\n'
-  verified(await program({ ...credentials(server.url), PASS: pass }, []))
-  assert.deepEqual(submitted(server), { identifier: IDENT, password: pass })
-})
-
-// ---- .env
-
-const FILES: [what: string, file: string, pass: string][] = [
-  ['no quotes', 'PASS=plain\n', 'plain'],
-  ['no line break at its end', 'PASS=plain', 'plain'],
-  ['white space around an unquoted value', '  PASS =   a b  \t\n', 'a b'],
-  ['single quotes', 'PASS=\' a#b $HOME \\n "c" \'\n', ' a#b $HOME \\n "c" '],
-  ['double quotes', 'PASS=" a#b $HOME \'c\' "\n', " a#b $HOME 'c' "],
-  ['a line break in double quotes', 'PASS="a\\nb"\n', 'a\nb'],
-  ['several lines in quotes', "PASS='a\nb\n'\n", 'a\nb\n'],
-  ['backticks', 'PASS=`a\'b"c#d`\n', 'a\'b"c#d'],
-  ['an unquoted #, which cuts', 'PASS=before#after\n', 'before'],
-  ['a # after quotes', "PASS='a#b' # a comment\n", 'a#b'],
-  ['comments and empty lines', '# PASS=no\n\n  # no\nPASS=yes\n# PASS=no', 'yes'],
-  ['CRLF', "# a comment\r\nPASS='a b'\r\nOTHER=1\r\n", 'a b'],
-  ['CRLF, unquoted', 'PASS=plain\r\n', 'plain'],
-  ['a byte order mark', '\ufeffPASS=plain\n', 'plain'],
-  ['a byte order mark and CRLF', '\ufeffPASS=plain\r\nOTHER=1\r\n', 'plain'],
-  ['export', 'export PASS=plain\n', 'plain'],
-  ['export and quotes', "  export   PASS='a # b'\n", 'a # b'],
-  ['other variables', 'PASSWORD=no\nMY_PASS=no\nPASS=yes\nPASS_2=no\npass=no\n', 'yes'],
-  ['the variable twice', 'PASS=first\nPASS=second\n', 'second'],
-  ['letters beyond ASCII', "PASS='pässwörd 🔑'\n", 'pässwörd 🔑'],
-]
-for (const [what, file, pass] of FILES)
-  test(`.env with ${what}`, async (t) => {
-    workIn(t, file)
-    const server = await serve(t)
-    verified(await run({ BASE_URL: server.url, IDENT }))
-    assert.deepEqual(submitted(server), { identifier: IDENT, password: pass })
-  })
-
-test('.env gives all three with CRLF, a byte order mark, export and quotes', async (t) => {
-  const server = await serve(t)
-  workIn(t, `\ufeffexport BASE_URL="${server.url}/"\r\nIDENT=' ${IDENT} ' # mine\r\n\r\nPASS='a#b'\r\n`)
-  verified(await run({}))
-  assert.deepEqual(submitted(server), { identifier: IDENT, password: 'a#b' })
-})
-
-test('a .env in a folder above the working directory is not read', async (t) => {
-  const folder = workIn(t, 'PASS=wrong\n')
-  mkdirSync(join(folder, 'below'))
-  process.chdir(join(folder, 'below'))
-  const server = await serve(t)
-  verified(await run(credentials(server.url)))
-  const { code, stdout, stderr } = await run({ BASE_URL: server.url, IDENT })
-  assert.deepEqual([code, stdout], [0, TWO_LINES])
-  assert.match(stderr, /^ory-login: note: .*default.*: PASS\n$/)
-})
-
-const UNREADABLE: [what: string, make: (path: string) => void][] = [
-  ['is a folder', (path) => mkdirSync(path)],
-  [
-    // A permission would not stop root. A loop of links needs no right on POSIX; on Windows a junction is what needs none.
-    'cannot be read',
-    (path) => (process.platform === 'win32' ? symlinkSync(emptyFolder(), path, 'junction') : symlinkSync('.env', path)),
-  ],
-]
-for (const [what, make] of UNREADABLE)
-  for (const isNeeded of [true, false])
-    test(`a .env that ${what} is an error, ${isNeeded ? 'and no default is used' : 'even where the environment has all'}`, async (t) => {
-      make(join(workIn(t), '.env'))
-      const server = await serveEveryHost(t)
-      const outcome = await run(isNeeded ? { IDENT } : credentials(server.url))
-      assert.match(failed(outcome, 2), /^ory-login: read configuration: .+\n$/)
-      assert.match(outcome.stderr, /\.env\b/)
-      assert.equal(server.connections(), 0)
+  if (process.platform !== 'win32') {
+    test('a PASS of the environment that is not UTF-8 is refused, and not sent', async (t) => {
+      const ory = await startOry(t)
+      const script = `PASS=$(printf 'p\\344ss-word') exec "$0" "$@"`
+      const command = ['sh', '-c', script, process.execPath, '--import', TSX, PROGRAM]
+      const outcome = await program({ BASE_URL: ory.url, IDENT }, [], { command })
+      assertFailed(outcome, 2, 'read configuration', /UTF-8: PASS\n/)
+      assert.equal(ory.contacts.length, 0)
     })
 
-for (const prefix of ['DOTENV_', 'DOTENV_CONFIG_'])
-  test(`dotenv says nothing, and ${prefix}* changes nothing, in the environment and in .env`, async (t) => {
-    const server = await serve(t)
-    const [here, there] = [emptyFolder(), emptyFolder()]
-    const other = join(there, 'other.env')
-    const values = { PATH: other, OVERRIDE: 'true', DEBUG: 'true', QUIET: 'false', ENCODING: 'latin1', FAST: 'true' }
-    const settings = Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${name}`, value]))
-    const dotenv = { ...settings, BASE_URL: server.url, IDENT: 'no@example.com', PASS: 'pässwörd' }
-    writeFileSync(join(here, '.env'), asDotenv(dotenv))
-    writeFileSync(other, asDotenv({ BASE_URL: 'http://127.0.0.1:4433', IDENT: 'other', PASS: 'other' }))
-    verified(await program({ ...settings, IDENT }, [], { cwd: here }))
-    assert.deepEqual(submitted(server), { identifier: IDENT, password: 'pässwörd' })
-  })
-
-// ---- Hints
-
-const WHITE_SPACE = /white space/
-const NUMBER_SIGN = /#/
-const HINTS: [what: string, place: 'environment' | '.env', pass: string, hints: RegExp[]][] = [
-  ['a clean PASS of the environment', 'environment', SECRET, []],
-  ['a PASS of the environment with white space within', 'environment', `${SECRET} ${SECRET}`, []],
-  ['a PASS that begins with white space', 'environment', ` ${SECRET}`, [WHITE_SPACE]],
-  ['a PASS that ends with white space', 'environment', `${SECRET}\t`, [WHITE_SPACE]],
-  ['a PASS that ends with a line break', 'environment', `${SECRET}\n`, [WHITE_SPACE]],
-  ['a clean PASS of .env', '.env', SECRET, [NUMBER_SIGN]],
-  ['a PASS of .env with white space at its end', '.env', `${SECRET} `, [WHITE_SPACE, NUMBER_SIGN]],
-]
-for (const [what, place, pass, hints] of HINTS)
-  test(`${what} is refused: ${hints.length} of the two hints`, async (t) => {
-    const server = await serve(t, refuseAs('wrong-password'))
-    const given = { ...credentials(server.url), PASS: pass }
-    // The place of PASS counts, not that of the others, nor a .env that lost against the environment.
-    const { PASS: _, ...others } = given
-    workIn(t, asDotenv(place === '.env' ? { PASS: pass } : { BASE_URL: server.url, IDENT, PASS: 'lost' }))
-    const outcome = await run(place === '.env' ? others : { PASS: pass })
-    assert.match(failed(outcome, 3), /^ory-login: submit credentials: POST .*\n.*\b400 4000006\b/)
-    assert.deepEqual(submitted(server), { identifier: IDENT, password: pass })
-    const hint = outcome.stderr.match(/^ory-login: hint: (.*)$/m)?.[1] ?? ''
-    assert.deepEqual(
-      [WHITE_SPACE, NUMBER_SIGN].filter((pattern) => pattern.test(hint)),
-      hints,
-      hint,
-    )
-    if (hints.includes(NUMBER_SIGN)) assert.match(hint, /\.env\b.*quote|quote.*\.env\b/)
-    assert.ok(!outcome.stderr.includes(SECRET), outcome.stderr)
-  })
-
-const OTHER_FAILURES: [what: string, behaviour: Behaviour, exitCode: number][] = [
-  ['a wrong path', () => recording('wrong-path').at(-1)?.response, 1],
-  ['an expired flow', refuseAs('expired-flow'), 1],
-  [
-    'an answer that is not JSON',
-    (seen, response) => (seen.method === 'POST' ? { status: 200 } : accept(seen, response)),
-    1,
-  ],
-  ['a password method that is off', refuseAs('password-method-disabled'), 3],
-  ['a second factor', answerAs('aal2-required'), 3],
-  ['a server error', () => ({ status: 500 }), 4],
-]
-for (const [what, behaviour, exitCode] of OTHER_FAILURES)
-  test(`${what} says nothing about white space or #, whatever PASS is`, async (t) => {
-    const server = await serve(t, behaviour)
-    workIn(t, `PASS=' ${SECRET}\n'\n`)
-    const outcome = await run({ BASE_URL: server.url, IDENT })
-    failed(outcome, exitCode)
-    assert.doesNotMatch(outcome.stderr, /white space|#|\.env/)
-    assert.ok(!outcome.stderr.includes(SECRET), outcome.stderr)
-  })
-
-for (const isDefault of [true, false])
-  test(`no answer at ${isDefault ? 'the default' : 'a given'} BASE_URL: the hint ${isDefault ? 'points' : 'does not point'} to npm run demo`, async (t) => {
-    const server = await serveEveryHost(t, () => undefined)
-    const env = { IDENT, PASS }
-    const outcome = await run(isDefault ? env : { ...env, BASE_URL: 'http://127.0.0.1:4436' }, '--timeout', '0.5')
-    assert.match(failed(outcome, 4), /start login flow: GET http:\/\/127\.0\.0\.1:443[36]\/self-service\/login\/api\n/)
-    assert.equal(/hint: .*npm run demo/.test(outcome.stderr), isDefault)
-    assert.deepEqual(server.hosts, [isDefault ? '127.0.0.1:4433' : '127.0.0.1:4436'])
-  })
-
-// ---- Proxy variables
-
-const PROXIES = [
-  'not a url',
-  '127.0.0.1:3128',
-  'http://',
-  `http://user:${SECRET}@bad host:8080`,
-  `user:${SECRET}@host:8080`,
-]
-for (const name of ['HTTP_PROXY', 'https_proxy'])
-  for (const value of PROXIES)
-    test(`${name}=${value} is no URL: nothing is sent, and the value is not repeated`, async (t) => {
-      const server = await serve(t)
-      setVariable(t, name, value)
-      const outcome = await run(credentials(server.url))
-      assert.match(failed(outcome, 2), /^ory-login: choose proxy: .+\n$/)
-      assert.match(outcome.stderr, /hint: .*HTTPS?_PROXY.*http:\/\//)
-      assert.ok(!outcome.stderr.includes(SECRET), outcome.stderr)
-      assert.equal(server.connections(), 0)
+    test('a .env that is a pipe is read, and without a writer it ends in time', async (t) => {
+      const ory = await startOry(t)
+      const [cwd, silent] = [folder(), folder()]
+      execFileSync('mkfifo', [join(cwd, '.env'), join(silent, '.env')])
+      const writer = spawn('sh', ['-c', `echo "PASS='a#b'" > .env`], { cwd, timeout: 20_000 })
+      t.after(() => writer.kill())
+      const [read, waiting] = await Promise.all([
+        program({ BASE_URL: ory.url, IDENT }, [], { cwd }),
+        program({ IDENT }, ['--timeout', '1'], { cwd: silent }),
+      ])
+      assertVerified(read)
+      assertSubmitted(ory, IDENT, 'a#b')
+      assertFailed(waiting, 2, 'read configuration', /\.env/)
     })
-
-test('an empty proxy variable is no proxy', async (t) => {
-  const server = await serve(t)
-  for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) setVariable(t, name, '')
-  verified(await run(credentials(server.url)))
+  }
 })
