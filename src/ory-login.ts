@@ -986,17 +986,16 @@ async function setUp(
   const { baseUrl, shownUrl, sources, unset, httpProxy } = config
   const isHttps = baseUrl.startsWith('https:')
   const proxy = (isHttps && config.httpsProxy) || httpProxy
+  const request_id = randomUUID()
   const via = proxy ? `the proxy ${new URL(proxy).host}, but for NO_PROXY` : 'no proxy'
-  const lost = ['logout', 'json', 'timeout'].filter((name) => env[`npm_config_${name}`])
   const notes = [
-    verbose && `BASE_URL is ${shownUrl}; ${sources.join(', ')}; ${via}`,
-    ...lost.map((name) => `note: npm took --${name}: write npm run -s login -- --${name}`),
+    verbose && `BASE_URL is ${shownUrl}; ${sources.join(', ')}; ${via}; x-request-id ${request_id}`,
     unset.length > 0 && `note: not set, so the demo default is used: ${unset.join(', ')}`,
     !isHttps && !config.isLocal && 'warning: http: the password travels unencrypted',
   ]
   for (const note of notes.filter(isText)) say(note)
   const connection = openConnection(config)
-  return { config, connection, say, deadline, stopped, request_id: randomUUID(), steps: [] }
+  return { config, connection, say, deadline, stopped, request_id, steps: [] }
 }
 
 // ---- main
@@ -1019,6 +1018,8 @@ export async function main(args: string[], env: Environment, streams: Streams): 
   let run: Run | undefined
   let failure: Failure | undefined
   let text = ''
+  for (const name of ['logout', 'json', 'timeout'].filter((name) => env[`npm_config_${name}`]))
+    streams.say(`note: npm took --${name} for itself: write npm run -s login -- --${name}`)
   try {
     const options = readOptions(args)
     if (options.help) text = HELP

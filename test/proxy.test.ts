@@ -126,14 +126,18 @@ const tell =
 const CONNECTED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 const PAGE = '<title>Log in to this Wi-Fi</title>'
 const reset: Habit = (socket) => socket.resetAndDestroy()
+const busy = answerWith('503 No')
+let turns = 0
+const fadesAway: Habit = (socket, head) => (turns++ > 0 ? reset : busy)(socket, head)
 // biome-ignore format: a table: what is asked, what the proxy does, its dials, and what is told
 const FAILING: readonly (readonly [scheme: string, does: string, Habit, dials: number, RegExp])[] = [
   ['https', 'answers 403', answerWith('403 Forbidden'), 1, /refuses.* PROXY 403\b/],
   ['https', 'answers 407', answerWith('407 Who'), 1, /refuses.* PROXY 407\b.*user and password/s],
   ['http', 'answers 407', answerWith('407 Who'), 1, /refuses.*\b407\b.*user and password/s],
   ['https', 'answers 502', answerWith('502 No'), 3, /connected nowhere.* PROXY 502\b.*BASE_URL/s],
-  ['https', 'answers 503', answerWith('503 No'), 3, /connected nowhere.* PROXY 503\b/],
+  ['https', 'answers 503', busy, 3, /connected nowhere.* PROXY 503\b/],
   ['https', 'answers 504', answerWith('504 No'), 3, /connected nowhere.* PROXY 504\b/],
+  ['https', 'answers 503, then resets', fadesAway, 3, /PROXY 503;.* PROXY ECONNRESET;.*reached/s],
   ['https', 'answers 400', answerWith('400 No'), 3, /does not connect.* PROXY 400\b/],
   ['https', 'hangs up', (socket) => socket.end(), 3, /does not connect.* PROXY \w.*HTTPS_PROXY/s],
   ['http', 'hangs up', (socket) => socket.end(), 3, /cannot be reached.* PROXY \w.*HTTP_PROXY/s],
@@ -156,14 +160,27 @@ describe('where it fails, it is named, without its credentials', { concurrency: 
       for (const head of proxy.heads) assert.match(head, asked)
     })
 
+  test('its URL cannot be used: a matter of configuration', async () => {
+    for (const rest of [
+      'proxy-user:Pr0xy+secret%@b.test',
+      'proxy-user:%ff@b.test',
+      'b.test/path',
+    ]) {
+      const outcome = await run({ ...far('http'), http_proxy: `http://${rest}` })
+      assertFailed(outcome, 2, 'read configuration', /HTTP_PROXY/)
+      assertNoSecrets(outcome, ...SECRETS)
+    }
+  })
+
   test('nothing listens there', async () => {
     const port = await freePort()
     const says = [through({ port }), /cannot be reached.* PROXY ECONNREFUSED.*attempt 3 of 3/]
-    for (const scheme of ['http', 'https']) {
+    const refused = async (scheme: string) => {
       const outcome = await run({ ...far(scheme), HTTP_PROXY: withCredentials({ port }) })
       assertFailed(outcome, 4, 'start', ...says)
       assertNoSecrets(outcome, ...SECRETS)
     }
+    await Promise.all(['http', 'https'].map(refused))
   })
 
   // As a process: undici dials such proxies again and again, Node may warn, and sockets may hold it.
