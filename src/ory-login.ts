@@ -20,7 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { parse as parseDotenv } from 'dotenv' // config() would print, and obey DOTENV_* variables
-import { Agent, Client, type Dispatcher, EnvHttpProxyAgent, fetch, type Headers } from 'undici'
+import { Client, type Dispatcher, EnvHttpProxyAgent, fetch, type Headers } from 'undici'
 
 export const VERSION = '1.0.0'
 
@@ -172,6 +172,8 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'check user and password in the proxy variable, and what the proxy allows'],
     ['PROXY + 502|503|504', 4, 'the proxy answers, but it connected nowhere',
       'check the host and port in BASE_URL, and whether the proxy can reach them', 3],
+    ['PROXY + UNTRUSTED', 4, 'the certificate of the proxy is not trusted here',
+      'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
     ['PROXY', 4, 'the proxy cannot be reached, or does not connect',
       'check HTTPS_PROXY and HTTP_PROXY, or name the host of BASE_URL in NO_PROXY', 3],
     ['403 + cf-mitigated|page', 4, 'a firewall before Ory stopped this; no password was judged',
@@ -290,6 +292,8 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'check the network and its DNS, and try again', 3],
     ['ENOTFOUND', 4, 'there is no host of this name',
       'check the host name in BASE_URL, and the slug in it'],
+    ['TIMEOUT + through a proxy', 4, 'no answer came in time through the proxy',
+      'check the proxy, and what it can reach, or give it more time with --timeout'],
     ['TIMEOUT', 4, 'no answer came in time',
       'check host, port, DNS, firewalls and VPN, or give it more time with --timeout'],
     ['NO ROUTE', 4, 'the host cannot be reached',
@@ -793,7 +797,7 @@ interface Connection {
  * time has its limit in main alone, so those of undici are off.
  */
 function openConnection(config: Config): Connection {
-  const { baseUrl, isLocal, httpProxy, httpsProxy, noProxy } = config
+  const { httpProxy, httpsProxy, noProxy } = config
   const connect = {
     rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     timeout: 0,
@@ -801,14 +805,12 @@ function openConnection(config: Config): Connection {
   }
   const open = (origin: string | URL, options: object) =>
     new Client(origin, { ...options, headersTimeout: 0, bodyTimeout: 0 })
-  const direct = { connect, factory: open }
-  const { origin: ory } = new URL(baseUrl)
-  if (isLocal) return { dispatcher: new Agent(direct) }
+  const { origin: ory } = new URL(config.baseUrl)
 
   // Of a plain http request the proxy is the server; through https it connects us (CONNECT).
   const connection: Connection = {
     dispatcher: new EnvHttpProxyAgent({
-      ...direct,
+      connect,
       proxyTls: connect,
       requestTls: connect,
       proxyTunnel: false,
@@ -907,9 +909,18 @@ const FAULTS: readonly [readonly string[], (value: string) => boolean, string, s
   [['BASE_URL'], (url) => /[?#]/.test(url), 'with a query or a fragment', URL_LIKE],
   [['BASE_URL'], (url) => new URL(url).username + new URL(url).password !== '',
     'with a user name or a password', URL_LIKE],
-  [PROXIES, (url) => url !== '' && !(/^https?:\/\//i.test(url) && URL.canParse(url)),
+  [PROXIES, (url) => url !== '' && !isProxyUrl(url),
     'no URL of an HTTP proxy', 'it should look like http://host:port, or be unset'],
 ]
+
+/** Whether undici takes it: it has no path, and user and password can be decoded. */
+function isProxyUrl(url: string): boolean {
+  try {
+    return /^https?:\/\/[^/?#]+\/?$/i.test(decodeURIComponent(url) && url) && URL.canParse(url)
+  } catch {
+    return false
+  }
+}
 
 /** This machine. It is asked directly, with no proxy, and it alone gets the demo identity. */
 const isLoopback = (url: string): boolean =>

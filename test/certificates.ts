@@ -8,7 +8,7 @@ import { folder } from './harness.ts'
 type Wanted = { name?: string; days?: [from: number, until: number]; isAuthority?: boolean }
 type Certificate = { cert: string; key: string }
 
-/** Makes one for a host or an authority, signed by an authority or by itself; in PEM, with its key. */
+/** Makes one for a host or an authority, signed by an authority or by itself; PEM, with its key. */
 export async function certify(
   { name = '127.0.0.1', days = [-1, 30], isAuthority = false }: Wanted = {},
   ca?: Certificate,
