@@ -64,7 +64,6 @@ const WAITS: [attempt: number, status: number | undefined, HeadersInit, ms: numb
   [1, 429, {}, 1000],
   [2, 429, {}, 2000],
   [1, 503, {}, 250],
-  [2, 503, {}, 500],
   [1, undefined, {}, 250],
   [1, 503, { 'retry-after': '7' }, 7000],
   [1, 429, { 'retry-after': inSeconds(90) }, 90_000],
