@@ -201,7 +201,8 @@ const assertSubmitted = ({ seen }: { seen: Seen[] }, identifier: string, passwor
 const PASSWORDS = [
   '  a  b ', `'a' "b" \`c\``, `"${SECRET}"`, 'before#after # end', '$HOME $PATH$ $$ $1 $(id) `id`',
   '\\n \\u0041 \\\\ \\', `${SECRET}\n`, '\r\na\tb\n\n', '\u00e9 e\u0301 \u00e5 \u212b',
-  '🔑👩‍👩‍👧‍👦', '\ufeffa\u00a0', '\u0001\u001b[31m\u007f\u202e', '%41+%20&a=b', 'ä#"1\\'.repeat(1000),
+  '🔑👩‍👩‍👧‍👦', '\ufeffa\u00a0', '\u0001\u001b[31m\u007f\u202e', '%41+%20&a=b',
+  'ä#"1\\'.repeat(1000),
 ]
 test('PASS is sent byte for byte, IDENT trimmed, below the path of BASE_URL', async (t) => {
   for (const password of PASSWORDS) {
