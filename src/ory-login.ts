@@ -272,6 +272,8 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
   any: [
     ['429', 4, 'a rate limit is reached; on Ory Network all flows share that of login submits',
       'wait, and run less often; CI runners share addresses, and each address has limits too', 3],
+    ['421|UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 1, 'the server says 421: not for this host name',
+      'check the host in BASE_URL, and how the gateway before Ory routes by name'], // undici resends
     ['304', 1, 'a cache answers in the place of Ory', 'keep the paths of Ory out of caches'],
     ['3xx', 1, 'a redirect, which is not followed: it could take the password elsewhere',
       'set BASE_URL to where the public API itself answers'],
@@ -314,6 +316,8 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'nothing in NODE_EXTRA_CA_CERTS vouches for it: that takes a PEM file of its authority'],
     ['UNTRUSTED', 4, 'the certificate of the server is not trusted here',
       'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
+    ['ERR_ASSERTION', 4, 'undici, the HTTP library of this check, could not read the answer',
+      'does something before Ory compress it? It was asked for uncompressed'],
     ['NO HTTP', 1, 'what came is no sound HTTP answer',
       'check host and port in BASE_URL: another service may listen there'],
     ['BAD PORT', 2, 'fetch refuses to use the port in BASE_URL',
@@ -336,8 +340,7 @@ const KINDS: Readonly<Record<string, RegExp>> = {
   'NO COMMON TLS': /^ERR_SSL_\w*(PROTOCOL|VERSION)/,
   'TLS FAILED': /^(ERR_SSL_|EPROTO)/,
   UNTRUSTED: /^(\w*CERT|UNABLE_TO_)/,
-  'NO HTTP':
-    /^(HTTPParserError|UND_ERR_(HEADERS_|RE[QS]_)|Z_|ERR_(ASSERTION|_)|BODY_|Error: too many)/,
+  'NO HTTP': /^(HTTPParserError|UND_ERR_(HEADERS_|RES_)|Z_|ERR__|BODY_|Error: too many)/,
   'BAD PORT': /^Error: bad port/,
 }
 

@@ -227,9 +227,12 @@ const TABLE: readonly Cases[] = [
     4, 1, /not trusted.*PEM file/s, HTTPS],
   ['start', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 4, 1, /nothing in NODE_EXTRA_CA_CERTS/, TRUSTING],
   ['start', 'HTTPParserError: Expected|UND_ERR_HEADERS_OVERFLOW|BODY_TOO_LARGE|Z_DATA_ERROR|' +
-    'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH|ERR__ERROR_1|Error: too many content-encodings', 1, 1,
+    'ERR__ERROR_1|Error: too many content-encodings', 1, 1,
     /no sound HTTP answer/],
   ['start', 'Error: bad port', 2, 1, /refuses to use the port/],
+  ['start', 'ERR_ASSERTION: odd', 4, 1, /could not read the answer/],
+  ['submit', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 1, 1, /421: not for this host/],
+  ['start', { status: 421 }, 1, 1, /421: not for this host/, HTTPS], // pure: undici asks again
   ['start', 'NO_CAUSE: odd', 4, 1, /fetch hides the cause/],
   ['start', 'ENEVERSEEN: odd', 4, 1, /the request failed/],
 ]
