@@ -273,7 +273,7 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
     ['429', 4, 'a rate limit is reached; on Ory Network all flows share that of login submits',
       'wait, and run less often; CI runners share addresses, and each address has limits too', 3],
     ['421|UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 1, 'the server says 421: not for this host name',
-      'check the host in BASE_URL, and how the gateway before Ory routes by name'], // undici resends
+      'check the host in BASE_URL, and how the gateway before Ory routes by name'],
     ['304', 1, 'a cache answers in the place of Ory', 'keep the paths of Ory out of caches'],
     ['3xx', 1, 'a redirect, which is not followed: it could take the password elsewhere',
       'set BASE_URL to where the public API itself answers'],
@@ -511,7 +511,7 @@ function explain(run: Run, step: Step, received: Received): { failure: Failure; 
   const safe = (each: string) => show(each, secrets)
   // Of where a redirect points to, only a part is shown; but all of it counts.
   const location = received.headers?.get('location') ?? ''
-  const told = repeatsSecret(location, secrets) ? WITHHELD : safe(text)
+  const told = repeatsSecret(location.slice(0, 2000), secrets) ? WITHHELD : safe(text)
   const ory_ids = ids.slice(0, 8).map(safe)
   const got = [received.came, ...ory_ids].join(' ')
   const { proxy } = run.connection
@@ -522,7 +522,7 @@ function explain(run: Run, step: Step, received: Received): { failure: Failure; 
     MISTAKES.flatMap(([pattern, mistake]) => (pattern.test(value) ? `${name} ${mistake}` : [])),
   )
   const hints = [
-    hint.replace('{target}', safe(target)),
+    hint.replace('{target}', () => safe(target)),
     ...(isRefused ? mistakes : []),
     isRefused && isCut && 'in .env, PASS is cut at its #: put it into single quotes',
     step === 'logout' && 'the login was verified, but its session is left behind until it expires',
@@ -606,9 +606,9 @@ export function repeatsSecret(text: string, secrets: readonly string[]): boolean
   const readings = [...readingsOf(text)]
   const folded = readings.flatMap((reading) => [fold(reading), fold(asUtf8(reading))])
   const isRepeated = (look: (text: string) => string): boolean => {
-    const parts = spellings.map((secret) => look(secret).slice(0, TELLING_PART))
+    const parts = spellings.map((secret) => look(secret).normalize('NFC').slice(0, TELLING_PART))
     const telling = parts.filter((part) => part.length >= SHORTEST_SECRET)
-    const seen = folded.map(look)
+    const seen = folded.map((reading) => look(reading).normalize('NFC'))
     return telling.some((part) => seen.some((reading) => reading.includes(part)))
   }
   return readings.length >= MOST_READINGS || LOOKS.some(isRepeated)

@@ -153,7 +153,7 @@ describe('one value, with the facts that stderr has, for', { concurrency: true }
       assert.ok(outcome.stderr.endsWith(lines.map((line) => `ory-login: ${line}\n`).join('')))
 
       assertSteps(told, outcome, last)
-      const took = told.steps.at(-1)?.duration_ms ?? 0
+      const took = told.steps.reduce((sum, { duration_ms }) => sum + duration_ms, 0)
       if (seconds) assert.ok(took > seconds * 500, `${took} ms`)
       assert.equal(ory.count('logout') > 0, step === 'logout')
     })

@@ -100,7 +100,7 @@ test('which variables leave it alone; only then the host is looked up here', asy
   // biome-ignore format: a table: how often proxy and look-up are used for this host, with these
   const cases: [uses: [proxy: number, lookup: number], host: string, ...Variables[]][] = [
     [[0, 1], 'api.ory.test', ...['api.ory.test', 'API.Ory.Test', 'ory.test', '.ory.test', '*.test',
-      'test', '*', `api.ory.test:${port}`, `ory.test:${port}`, 'b.test, ory.test', 'b.test ory.test',
+      'test', '*', `api.ory.test:${port}`, `ory.test:${port}`, 'b.test, ory.test', 'b ory.test',
       ].map((NO_PROXY) => ({ NO_PROXY, HTTP_PROXY }))],
     [[1, 0], 'api.ory.test', ...['', 'ory.test:1', 'b.test', 'i.ory.test', 'y.test', '127.0.0.1',
       ].map((NO_PROXY) => ({ NO_PROXY, HTTP_PROXY }))],
@@ -130,7 +130,7 @@ const busy = answerWith('503 No')
 let turns = 0
 const fadesAway: Habit = (socket, head) => (turns++ > 0 ? reset : busy)(socket, head)
 // biome-ignore format: a table: what is asked, what the proxy does, its dials, and what is told
-const FAILING: readonly (readonly [scheme: string, does: string, Habit, dials: number, RegExp])[] = [
+const FAILING: readonly [scheme: string, does: string, Habit, dials: number, RegExp][] = [
   ['https', 'answers 403', answerWith('403 Forbidden'), 1, /refuses.* PROXY 403\b/],
   ['https', 'answers 407', answerWith('407 Who'), 1, /refuses.* PROXY 407\b.*user and password/s],
   ['http', 'answers 407', answerWith('407 Who'), 1, /refuses.*\b407\b.*user and password/s],
@@ -183,7 +183,7 @@ describe('where it fails, it is named, without its credentials', { concurrency: 
     await Promise.all(['http', 'https'].map(refused))
   })
 
-  // As a process: undici dials such proxies again and again, Node may warn, and sockets may hold it.
+  // As a process: undici dials such proxies again, Node may warn, and sockets may hold it.
   // biome-ignore format: a table
   const children: [scheme: string, does: string, Habit, seconds: number, says: RegExp][] = [
     ['https', 'says nothing', () => {}, 1, /no answer came in time/],

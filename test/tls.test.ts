@@ -57,7 +57,7 @@ describe('a server is refused', () => {
       assert.deepEqual([ory.contacts.length, proxy.contacts.length, ory.seen.length], [2, 1, 0])
     })
 
-  test('and where NODE_EXTRA_CA_CERTS is set, and does not vouch for it, this is told', async (t) => {
+  test('where NODE_EXTRA_CA_CERTS is set, and does not vouch for it, this is told', async (t) => {
     const ory = await startOry(t, at({}), chained)
     const outcome = await run({ ...credentials(ory), ...TRUST })
     assertRefused(outcome, /not trusted.*hint: nothing in NODE_EXTRA_CA_CERTS vouches/s)
