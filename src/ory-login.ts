@@ -430,13 +430,15 @@ export function readAnswer({ config, login, connection }: Seen, step: Step, rece
     connection?.proxy && 'through a proxy',
     ...(step === 'whoami' && status === 200 ? sessionFaults(body, login) : []),
   ]
-  const [, title] = /<title[^<>]*>\s*([^<]*[^<\s])/i.exec(text.slice(0, 65_536)) ?? []
+  const [, title = ''] = /<title[^<>]*>(.*?)<\/title/is.exec(text.slice(0, 8192)) ?? []
   const active = step === 'whoami' ? field(body, 'active') : undefined
   const texts = [
     redirect?.text,
     ...ory.texts,
     active !== undefined && Object(active) !== active && `active: ${JSON.stringify(active)}`,
-    isPage && !redirect && (title ? `a page titled "${title}"` : 'a page without a title'),
+    isPage &&
+      !redirect &&
+      (title.trim() ? `a page titled "${title.trim()}"` : 'a page without title'),
     headers?.has('cf-ray') && `cf-ray ${headers.get('cf-ray')}`,
   ]
   // Where Ory says nothing, the text itself; but not that of a 200, which could hold a token.
@@ -598,7 +600,7 @@ const LOOKS: readonly ((text: string) => string)[] = [
   (text) => text.replace(/[\p{C}\p{Z}\\+'"]/gu, ''),
   (text) => text.replace(/[^\p{L}\p{N}]/gu, ''),
 ]
-const fold = (text: string): string => text.normalize('NFC').toUpperCase()
+const fold = (text: string): string => text.normalize('NFC').toLowerCase().toUpperCase()
 
 /** Whether a text repeats one of the secrets, in whatever escaping, case, or mistaken encoding. */
 export function repeatsSecret(text: string, secrets: readonly string[]): boolean {
