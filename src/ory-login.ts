@@ -22,6 +22,7 @@ import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { parse as parseDotenv } from 'dotenv' // config() would print, and obey DOTENV_* variables
 import { Client, type Dispatcher, EnvHttpProxyAgent, fetch, type Headers } from 'undici'
 
+/** Shown by --version, and sent as the user agent. */
 export const VERSION = '1.0.0'
 
 /** For the demo alone: loopback, and made up. */
@@ -108,9 +109,7 @@ async function logIn(run: Run): Promise<void> {
   const headers = { 'x-session-token': session_token }
   run.session = await take(run, 'whoami', { headers }, isSessionOf(run.login))
 
-  if (!logout) return
-  await take(run, 'logout', { body: { session_token } }, (_: unknown): _ is unknown => true)
-  run.isLoggedOut = true
+  if (logout) await take(run, 'logout', { body: { session_token } }, isAnything)
 }
 
 // What a server sends is unknown until a predicate has looked at it.
@@ -119,7 +118,6 @@ type Login = { session_token: string; session?: { id?: unknown; identity?: { id:
 type Session = { active: true; identity: { id: string }; id: unknown; expires_at: unknown }
 
 const field = (value: unknown, key: string): unknown => Object(value)[key]
-const fieldsOf = (value: unknown, ...keys: string[]) => keys.map((key) => field(value, key))
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 /** Half a surrogate pair (Cs) is no text: it cannot be encoded. */
 const isText = (value: unknown): value is string =>
@@ -129,6 +127,7 @@ const isId = (value: unknown): value is string =>
   isText(value) && value.trim() !== '' && !/[\p{C}\p{Zl}\p{Zp}]/u.test(value)
 
 const isFlow = (body: unknown): body is Flow => isText(field(body, 'id'))
+const isAnything = (_body: unknown): _body is unknown => true
 
 /** The token must fit into a header. The identity is null when a second factor is due. */
 function isLogin(body: unknown): body is Login {
@@ -141,19 +140,19 @@ function isLogin(body: unknown): body is Login {
 const isSessionOf =
   (login: Login) =>
   (body: unknown): body is Session =>
-    sessionFaults(body, login).length === 0
+    !sessionFault(body, login)
 
 /**
  * What keeps an answer of whoami from proving this login. Each check logs in as the same identity,
  * so only the id of the session tells a cached older session from the one that was just made.
  */
-function sessionFaults(session: unknown, login: Login | undefined): string[] {
+function sessionFault(session: unknown, login: Login | undefined): string | undefined {
   const [id, identityId] = [field(session, 'id'), field(field(session, 'identity'), 'id')]
   const { id: newId, identity } = login?.session ?? {}
-  if (field(session, 'active') !== true) return ['not active']
-  if (!isId(identityId)) return ['no identity']
-  if (identityId !== (identity?.id ?? identityId)) return ['another identity']
-  return isText(newId) && id !== newId ? ['another session'] : []
+  if (field(session, 'active') !== true) return 'not active'
+  if (!isId(identityId)) return 'no identity'
+  if (identityId !== (identity?.id ?? identityId)) return 'another identity'
+  return id !== (newId ?? id) ? 'another session' : undefined
 }
 
 // ---- What failures mean
@@ -161,12 +160,12 @@ function sessionFaults(session: unknown, login: Login | undefined): string[] {
 type Row = readonly [when: string, exit: 1 | 2 | 3 | 4, means: string, hint: string, tries?: number]
 
 /**
- * What a failure means, and what to do. A row fits where each of its facts is there, whole: the
- * status, or the code of what went wrong; an id of Ory (#); a kind of code or words of Ory's, named
- * in the two tables below; or another name that readAnswer gives to what it sees.
+ * What a failure means, and what to do. A row fits where each of its facts is there: the status, or
+ * the code of what went wrong; a kind of code (KINDS); an id of Ory (#); "words" of Ory, or of the
+ * cause where there was no answer; or a name that readAnswer gives to what it sees.
  */
 // biome-ignore format: a table, in which the first row that fits counts
-const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]>> = {
+const MEANINGS: Readonly<Record<'before' | Step | 'any', readonly Row[]>> = {
   before: [ // what stands before Ory, at whatever step
     ['PROXY + 403|407|UND_ERR_INVALID_ARG', 4, 'the proxy refuses to connect to Ory',
       'check user and password in the proxy variable, and what the proxy allows'],
@@ -176,11 +175,12 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
     ['PROXY', 4, 'the proxy cannot be reached, or does not connect',
       'check HTTPS_PROXY and HTTP_PROXY, or name the host of BASE_URL in NO_PROXY', 3],
-    ['403 + cf-mitigated|page', 4, 'a firewall before Ory stopped this; no password was judged',
+    ['403 + cf-mitigated|page', 4, 'a firewall before Ory stopped this; Ory did not judge it',
       'let this machine through the firewall, or run the check from elsewhere'],
-    ['401|403 + www-authenticate|gateway refuses', 1, 'a gateway before Ory wants credentials',
+    ['401|403 + www-authenticate|"Access credentials"', 1, 'a gateway before Ory wants credentials',
       'point BASE_URL past the gateway, or open the paths of Ory in it'],
-    ['404|500 + gateway rules', 1, 'a gateway before Ory has no rule, or two, for this path',
+    ['404|500 + "not match any rules"|"multiple rules"', 1,
+      'a gateway before Ory has no rule, or two, for this path',
       'mend the rules of Oathkeeper, or point BASE_URL past it'],
     ['400 + plain http', 1, 'this port speaks TLS', 'let BASE_URL begin with https://'],
   ],
@@ -191,7 +191,7 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'set BASE_URL to {target}; the public port of Ory Kratos is 4433, and 4434 its admin port'],
     ['3xx + other path', 1, 'a website or an access gateway answers, and wants a browser',
       'set BASE_URL to the public API itself, or let its paths through the gateway'],
-    ['404 + two documents + not located', 3, 'a web hook before login refused it',
+    ['404 + two documents + "Unable to locate"', 3, 'a web hook before login refused it',
       "look at the web hooks and Ory Actions before login; the password was not judged"],
     ['5xx|code 5xx + two documents', 4, 'a web hook before login failed; Ory itself is well',
       'look at the web hooks and Ory Actions before login, and at their logs'],
@@ -209,13 +209,13 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
   submit: [
     ['4xx + #4000010|#session_verified_address_required', 3, 'the address is not verified',
       'verify it, or use a test identity whose address is verified'],
-    ['4xx + #4010011|account disabled', 3, 'this identity is disabled',
+    ['4xx + #4010011|"account was disabled"', 3, 'this identity is disabled',
       'set the state of the test identity to active, or use another one'],
     ['400 + active password + message', 3, 'the password is right, but a web hook refused it',
       'its text says why: change this hook or Ory Action, or use an identity that it lets in'],
     ['4xx + #4000006', 3, 'wrong password or unknown identifier; Ory does not say which',
-      "check IDENT, PASS, and that the identity has a password; if all are right, Ory's logs"],
-    ['4xx + #4000002 + password_identifier', 1, 'this Ory Kratos is older than v0.9',
+      "check IDENT, PASS, and that the identity has a password; if all is right, see Ory's logs"],
+    ['4xx + #4000002 + "password_identifier"', 1, 'this Ory Kratos is older than v0.9',
       'update it: this check speaks the protocol of v0.9 and later'],
     ['4xx + #4000002', 3, 'Ory found a field of the login empty',
       'check IDENT and PASS, and for a proxy before Ory that changes requests'],
@@ -223,7 +223,7 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'check IDENT, and that the identity exists in this project and has a password'],
     ['4xx + #4000038', 3, 'the captcha failed: no program can solve it',
       'switch the captcha off in the project that is tested'],
-    ['4xx + #4010002|method disabled', 3, 'the password method is off in this project',
+    ['4xx + #4010002|"by system administrator"', 3, 'the password method is off in this project',
       'enable it (selfservice.methods.password.enabled), or test a project that has it'],
     ['4xx + #4000003|#5000002|#5000003|info', 3, 'this is no login with a password alone',
       'use a test identity that needs no SSO, no code, and no other step'],
@@ -231,24 +231,24 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'use a test identity with a password alone: this checks native clients'],
     ['4xx + 410|#self_service_flow_expired', 1, 'the flow expired before it was submitted',
       'check the clocks of the servers, and selfservice.flows.login.lifespan'],
-    ['404 + not located', 1, 'the server that got the submit does not know the flow',
+    ['404 + "Unable to locate"', 1, 'the server that got the submit does not know the flow',
       'if several servers answer at BASE_URL, give them one database'],
     ['403 + #security_csrf_violation', 1, 'the submit reached Ory under another path',
       'check for a proxy before Ory that rewrites paths, and BASE_URL for its prefix'],
-    ['400 + no query', 1, 'the submit reached Ory without its query',
+    ['400 + "flow query parameter is missing"', 1, 'the submit reached Ory without its query',
       'check for a proxy before Ory that drops the query of a URL'],
     ['4xx + #4000001', 1, 'Ory did not take the request as a native login',
       "read Ory's text: a proxy before Ory may add a cookie or an Origin, or change the body"],
-    ['5xx + #invalid_configuration|misconfigured', 3, 'a setting of the project prevents it',
+    ['5xx + #invalid_configuration|"misconfiguration"', 3, 'a setting of the project prevents it',
       "read Ory's text: as a rule, the identity has no address to verify, and one is required"],
     ['400 + code 5xx', 4, 'a web hook after login, or another part of Ory, failed',
       "look at the web hooks and Ory Actions after login, and at Ory's logs"],
-    ['5xx + migration hook failed', 4, 'the password migration hook failed; Ory itself is well',
+    ['5xx + "migration hook"', 4, 'the password migration hook failed; Ory itself is well',
       'look at this hook and its logs: Ory could not judge the password'],
-    ['5xx + web hook failed', 4, 'the password is right, but a web hook after login failed',
+    ['5xx + "webhook failed"', 4, 'the password is right, but a web hook after login failed',
       'look at the web hooks and Ory Actions after login, and at their logs'],
     ['502|504 + error', 4, 'a web hook of this login failed, or took too long',
-      'look at the web hooks and Ory Actions of the login; Ory itself is well'],
+      "look at the web hooks and Ory Actions of the login, and at Ory's logs"],
     ['5xx + error', 4, 'Ory failed at this login; this says nothing about the credentials',
       "try again later, and look at Ory's logs"],
     ['400 + message', 3, 'Ory refused this login, in its own words',
@@ -269,7 +269,7 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'use a test identity without a second factor'],
   ],
   logout: [],
-  any: [
+  any: [ // whatever the step
     ['429', 4, 'a rate limit is reached; on Ory Network all flows share that of login submits',
       'wait, and run less often; CI runners share addresses, and each address has limits too', 3],
     ['421|UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 1, 'the server says 421: not for this host name',
@@ -282,14 +282,13 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
     ['5xx', 4, 'Ory, or something before it, failed; this says nothing about the credentials',
       "try again later; look at Ory's status and its logs"],
     ['answer', 1, "this is not what Ory's API promises", 'check what answers at BASE_URL'],
-  ],
-  none: [ // no answer at all
+    // no answer at all
     ['ECONNREFUSED', 4, 'nothing listens there',
       'check host and port in BASE_URL, and that Ory is running', 3],
-    ['CUT + https', 4, 'the connection was cut before the answer was complete',
+    ['CUT|"Invalid EOF state" + https', 4, 'the connection was cut before the answer was complete',
       'check what stands before Ory; a server that wants a client certificate cuts it as well', 3],
-    ['CUT', 4, 'the connection was cut before the answer was complete',
-      'check what stands before Ory; if this port speaks TLS, BASE_URL needs https://', 3],
+    ['CUT|"Invalid EOF state"', 4, 'the connection was cut before the answer was complete',
+      'if this port speaks TLS, BASE_URL needs https://; else check what stands before Ory', 3],
     ['EAI_AGAIN', 4, 'the host name cannot be looked up at the moment',
       'check the network and its DNS, and try again', 3],
     ['ENOTFOUND', 4, 'there is no host of this name',
@@ -298,7 +297,7 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'check the proxy, and what it can reach, or give it more time with --timeout'],
     ['TIMEOUT', 4, 'no answer came in time',
       'check host, port, DNS, firewalls and VPN, or give it more time with --timeout'],
-    ['NO ROUTE', 4, 'the host cannot be reached',
+    ['ETIMEDOUT|EHOSTUNREACH|ENETUNREACH', 4, 'the host cannot be reached',
       'check host and port in BASE_URL, DNS, firewalls and VPN, and the IPv6 of this network', 3],
     ['CERT_HAS_EXPIRED|CERT_NOT_YET_VALID', 4, 'the certificate of the server does not hold now',
       'renew it if it has expired, and check the clock of this machine'],
@@ -318,9 +317,9 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
       'if a private authority issued it, put the path of its PEM file into NODE_EXTRA_CA_CERTS'],
     ['ERR_ASSERTION', 4, 'undici, the HTTP library of this check, could not read the answer',
       'does something before Ory compress it? It was asked for uncompressed'],
-    ['NO HTTP', 1, 'what came is no sound HTTP answer',
+    ['NO HTTP|"too many content-encodings"', 1, 'what came is no sound HTTP answer',
       'check host and port in BASE_URL: another service may listen there'],
-    ['BAD PORT', 2, 'fetch refuses to use the port in BASE_URL',
+    ['"bad port"', 2, 'fetch refuses to use the port in BASE_URL',
       'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
     ['NO_CAUSE', 4, 'fetch hides the cause, as it does where a proxy in the way answers 407',
       'check for a proxy between here and BASE_URL; if it wants credentials, set HTTPS_PROXY'],
@@ -329,34 +328,20 @@ const MEANINGS: Readonly<Record<'before' | Step | 'any' | 'none', readonly Row[]
 /** Where no row fits. */
 const OTHERWISE: Row = ['', 4, 'the request failed', 'check BASE_URL and the network up to Ory']
 
-/** Kinds of codes; where there was no answer, the text of its cause is behind the code. */
+/** Kinds of codes, where there was no answer. A code may be of several: the first row counts. */
 const KINDS: Readonly<Record<string, RegExp>> = {
-  '3xx': /^3\d\d$/,
-  '4xx': /^4\d\d$/,
-  '5xx': /^5\d\d$/,
-  CUT: /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)|Invalid EOF state/,
-  'NO ROUTE': /^(ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)/,
-  'NO TLS': /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/,
+  CUT: /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/,
+  'NO TLS': /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/,
   'NO COMMON TLS': /^ERR_SSL_\w*(PROTOCOL|VERSION)/,
   'TLS FAILED': /^(ERR_SSL_|EPROTO)/,
   UNTRUSTED: /^(\w*CERT|UNABLE_TO_)/,
-  'NO HTTP': /^(HTTPParserError|UND_ERR_(HEADERS_|RES_)|Z_|ERR__|BODY_|Error: too many)/,
-  'BAD PORT': /^Error: bad port/,
+  'NO HTTP': /^(HTTPParserError|UND_ERR_(HEADERS_|RES_)|Z_|ERR__|BODY_)/, // Z_: zlib, ERR__: Brotli
 }
 
-/** Ory's own words, where they say more than ids. Not looked for in pages or in a hook's words. */
-const WORDS: Readonly<Record<string, RegExp>> = {
-  'account disabled': /account was disabled/,
-  'method disabled': /disabled by system administrator/,
-  'not located': /Unable to locate the resource/,
-  'no query': /flow query parameter is missing/,
-  password_identifier: /password_identifier/,
-  misconfigured: /misconfiguration prevents login/,
-  'migration hook failed': /password migration hook/,
-  'web hook failed': /webhook failed with status code/,
-  'gateway refuses': /Access credentials are (invalid|not sufficient)/,
-  'gateway rules': /does not match any rules|multiple rules/,
-}
+/** The words, in their quotes, that rows look for. */
+const WORDS = Object.values(MEANINGS).flatMap((rows) =>
+  rows.flatMap(([when]) => when.match(/"[^"]+"/g) ?? []),
+)
 
 /** What came: an answer; or, with no status, the code of what went wrong, after PROXY if it did. */
 export type Received = {
@@ -374,7 +359,7 @@ type Failure = {
   request?: string
   status?: number | undefined
   ory_ids?: string[]
-  variables?: readonly string[]
+  variables?: readonly string[] | undefined
   error: string
   hint: string
 }
@@ -392,12 +377,9 @@ class LoginError extends Error {
 export function meaningOf(step: Step, facts: readonly string[]): Row {
   const isThere = (fact: string) => facts.includes(fact)
   const fits = ([when]: Row) => when.split(' + ').every((part) => part.split('|').some(isThere))
-  const { before, [step]: ofStep, any, none } = MEANINGS
-  return [...before, ...ofStep, ...any, ...none].find(fits) ?? OTHERWISE
+  const { before, [step]: ofStep, any } = MEANINGS
+  return [...before, ...ofStep, ...any].find(fits) ?? OTHERWISE
 }
-
-const namesIn = (table: Readonly<Record<string, RegExp>>, text: string): string[] =>
-  Object.keys(table).filter((name) => table[name]?.test(text))
 
 type Seen = Pick<Run, 'config' | 'login'> & { connection?: Connection }
 
@@ -411,12 +393,16 @@ export function readAnswer({ config, login, connection }: Seen, step: Step, rece
   const isPage = body === undefined && /^\s*</.test(text)
   const ory = readOry(body, status)
   const ids = [...ory.ids, headers?.get('ory-error-id')].filter(isText)
+  const code = came.replace('PROXY ', '')
+  const words = status ? ory.words : text
+  const kinds = Object.keys(KINDS).filter((kind) => KINDS[kind]?.test(code))
   const redirect =
     status && /^3(?!04)/.test(came) ? readRedirect(config.baseUrl, step, headers) : undefined
   const facts = [
-    status ? 'answer' : 'silence',
+    status && 'answer',
     ...came.split(' '),
-    ...namesIn(KINDS, status ? came : `${came.replace('PROXY ', '')}: ${text}`),
+    ...(status ? [`${came[0]}xx`] : kinds),
+    ...WORDS.filter((quoted) => words.includes(quoted.slice(1, -1))),
     ...ids.map((id) => `#${id}`),
     ...ory.facts,
     redirect?.fact,
@@ -428,7 +414,7 @@ export function readAnswer({ config, login, connection }: Seen, step: Step, rece
     config.baseUrl.startsWith('https:') && 'https',
     config.hasExtraCertificates && 'extra certificates',
     connection?.proxy && 'through a proxy',
-    ...(step === 'whoami' && status === 200 ? sessionFaults(body, login) : []),
+    step === 'whoami' && status === 200 && sessionFault(body, login),
   ]
   const [, title = ''] = /<title[^<>]*>(.*?)<\/title/is.exec(text.slice(0, 8192)) ?? []
   const active = step === 'whoami' ? field(body, 'active') : undefined
@@ -442,7 +428,8 @@ export function readAnswer({ config, login, connection }: Seen, step: Step, rece
     headers?.has('cf-ray') && `cf-ray ${headers.get('cf-ray')}`,
   ]
   // Where Ory says nothing, the text itself; but not that of a 200, which could hold a token.
-  const other = body !== undefined ? 'JSON without that' : status === 200 ? 'no JSON' : text.trim()
+  const other =
+    body !== undefined ? 'JSON that says no more' : status === 200 ? 'no JSON' : text.trim()
   return {
     facts: facts.filter(isText),
     ids: [...new Set(ids)],
@@ -457,24 +444,24 @@ export function readAnswer({ config, login, connection }: Seen, step: Step, rece
  */
 function readOry(body: unknown, status: number | undefined) {
   const [error, ui] = [field(body, 'error'), field(body, 'ui')]
-  const [id, code, reason, message] = fieldsOf(error, 'id', 'code', 'reason', 'message')
+  const { id, code, reason, message }: Record<string, unknown> = Object(error)
   const otherCode = typeof code === 'number' && code !== status ? String(code) : ''
   const parts = [ui, ...list(field(ui, 'nodes'))]
   const messages = parts.flatMap((part) => list(field(part, 'messages')))
   const of = (key: string) => messages.map((each) => field(each, key))
   const ids = [id, ...of('id')].map((each) => (typeof each === 'number' ? String(each) : each))
   // A hook words its messages as it likes. Ory's own are those of an error, and of an empty field.
-  const words = [reason, message, ...(ids.includes('4000002') ? of('text') : [])]
+  const own = [reason, message, ...(ids.includes('4000002') ? of('text') : [])]
+  const words = own.filter(isText).join('\n')
   const facts = [
     Object(error) === error && 'error',
     messages.length > 0 && 'message',
     of('type').includes('info') && 'info',
     field(body, 'active') === 'password' && 'active password',
-    ...namesIn(KINDS, otherCode).map((kind) => `code ${kind}`),
-    ...namesIn(WORDS, words.filter(isText).join('\n')),
+    /^5\d\d$/.test(otherCode) && 'code 5xx',
   ]
   const told = new Set([reason, message, error, field(body, 'message'), ...of('text')])
-  return { ids, facts, texts: [otherCode && `error.code ${otherCode}`, ...told] }
+  return { ids, words, facts, texts: [otherCode && `error.code ${otherCode}`, ...told] }
 }
 
 /** Reads where a redirect points to, and what BASE_URL should be if an Ory project is there. */
@@ -486,7 +473,7 @@ function readRedirect(baseUrl: string, step: Step, headers: Headers | undefined)
   if (to === base || !to.host) return { fact: '', text: 'it names no place to go to', target: '' }
   const place = `${to.protocol}//${to.host}${to.pathname}`
   const target = place.endsWith(path) ? place.slice(0, -path.length) : `${to.protocol}//${to.host}`
-  const isLess = base.protocol === 'https:' && to.protocol === 'http:' // not a thing to advise
+  const isLess = base.protocol === 'https:' && to.protocol === 'http:' // never advised
   const isMore = base.protocol === 'http:' && to.protocol === 'https:'
   const isMoved = place.endsWith(path) || (isMore && to.hostname === base.hostname)
   const isAdmin = target === `${baseUrl}/admin` // up to v1.3 so; later it points to the public API
@@ -504,12 +491,12 @@ const MISTAKES: readonly [pattern: RegExp, mistake: string][] = [
 
 /** Words a failure: its step, what was expected, what came, what that means, and what to do. */
 function explain(run: Run, step: Step, received: Received): { failure: Failure; tries: number } {
-  const { baseUrl, shownUrl, identifier, password, isCut } = run.config
+  const { baseUrl, shownUrl, identifier, password, isCut, unset } = run.config
   const { name, method, path, status, promise } = STEPS[step]
   const { facts, ids, text, target } = readAnswer(run, step, received)
   const [, exit_code, means, hint, tries = 1] = meaningOf(step, facts)
   const token = run.login?.session_token ?? field(received.body, 'session_token')
-  const secrets = [password, identifier, token].filter(isText)
+  const secrets = [password, identifier, ...partsOf(token)]
   const safe = (each: string) => show(each, secrets)
   // Of where a redirect points to, only a part is shown; but all of it counts.
   const location = received.headers?.get('location') ?? ''
@@ -527,16 +514,18 @@ function explain(run: Run, step: Step, received: Received): { failure: Failure; 
     hint.replace('{target}', () => safe(target)),
     ...(isRefused ? mistakes : []),
     isRefused && isCut && 'in .env, PASS is cut at its #: put it into single quotes',
-    step === 'logout' && 'the login was verified, but its session is left behind until it expires',
+    isRefused && unset.includes('IDENT') && 'the demo identity was sent: does this Ory have it?',
+    unset.includes('BASE_URL') && 'BASE_URL is not set, so the demo default was asked',
     !received.status && baseUrl === DEMO.BASE_URL && 'npm run demo shows a login with no server',
   ]
+  const done = step === 'logout' ? 'the login is verified, but its session is left behind: ' : ''
   const failure = {
     exit_code,
     step: name,
     request: `${method} ${shownUrl}${path}${proxy ? ` through the proxy ${safe(proxy)}` : ''}`,
     status: received.status,
     ory_ids,
-    error: `${means}: expected ${status} with ${promise}, got ${got}: ${told}`,
+    error: `${done}${means}: expected ${status} with ${promise}, got ${got}: ${told}`,
     hint: hints.filter(isText).join('; '),
   }
   return { failure, tries }
@@ -583,7 +572,7 @@ function readingsOf(text: string): Set<string> {
   return readings
 }
 
-/** Latin-1 taken for UTF-8, where other than ASCII is no letter any more. */
+/** What is left of Latin-1 that is read as UTF-8: each letter beyond ASCII is lost (\ufffd). */
 const asUtf8 = (text: string): string => Buffer.from(text, 'latin1').toString()
 /** A secret as it is, and in the encodings that it is mistaken for. */
 function spellingsOf(secret: string): string[] {
@@ -602,6 +591,13 @@ const LOOKS: readonly ((text: string) => string)[] = [
 ]
 const fold = (text: string): string => text.normalize('NFC').toLowerCase().toUpperCase()
 
+/** Of a token at most 24 characters are shown, and at least 15 are not. */
+const shownOf = (token: string): string =>
+  token.slice(0, Math.max(0, Math.min(24, token.length - 15)))
+/** A token is secret without its constant prefix as well, and so is the part that is not shown. */
+const partsOf = (token: unknown): string[] =>
+  isText(token) ? [token, token.replace(/^ory_st_/, ''), token.slice(shownOf(token).length)] : []
+
 /** Whether a text repeats one of the secrets, in whatever escaping, case, or mistaken encoding. */
 export function repeatsSecret(text: string, secrets: readonly string[]): boolean {
   const spellings = secrets.flatMap(spellingsOf).map(fold)
@@ -616,7 +612,10 @@ export function repeatsSecret(text: string, secrets: readonly string[]): boolean
   return readings.length >= MOST_READINGS || LOOKS.some(isRepeated)
 }
 
-/** Makes any text safe to show: one short line without escape sequences, secrets or CI commands. */
+/**
+ * Makes any text safe to show: one line of at most 250 characters, without escape sequences,
+ * secrets, or commands of a CI (Azure Pipelines obeys a ##).
+ */
 export function show(text: string, secrets: readonly string[]): string {
   const part = text.trim().replace(/\s+/g, ' ').slice(0, 2000)
   const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(part) // of Ory, whosever it is
@@ -641,7 +640,6 @@ interface Run {
   steps: StepRecord[]
   login?: Login
   session?: Session
-  isLoggedOut?: boolean
 }
 /** A step so far; the times are those of its answers, and of the waits between them. */
 type StepRecord = Record<'attempts' | 'duration_ms' | 'waited_ms', number> & {
@@ -698,13 +696,12 @@ async function take<Body>(
 export function waitMs(attempt: number, { status, headers }: Pick<Received, 'status' | 'headers'>) {
   const after = headers?.get('retry-after') ?? ''
   const resets = headers?.get('x-ratelimit-reset')?.split(',') ?? []
-  const asked = [after, ...resets].map((text) =>
-    /^\s*\d+\s*$/.test(text) ? Number(text) * 1000 : 0,
-  )
+  const seconds = [after, ...resets].filter((text) => /^\s*\d+\s*$/.test(text)).map(Number)
   const date = new Date(after)
   const untilDate = date.toUTCString() === after ? date.getTime() - Date.now() : 0
   const backoff = attempt * (status === 429 ? 1000 : 250)
-  return Math.max(backoff, untilDate, ...asked) + (Math.random() * backoff) / 2
+  const asked = Math.min(Math.max(0, ...seconds), 1e6) * 1000
+  return Math.max(backoff, untilDate, asked) + (Math.random() * backoff) / 2
 }
 
 /** So much of a body is read, in bytes after decompression. Ory's have some thousand. */
@@ -731,10 +728,10 @@ async function exchange(run: Run, step: Step, { query, headers, body }: Sent): P
   } as const
   const stop = tellWaiting(run, STEPS[step].name)
   try {
-    const { status, headers, body } = await fetch(url, request)
+    const response = await fetch(url, request)
     const chunks: Uint8Array[] = []
     let size = 0
-    for await (const chunk of body ?? []) {
+    for await (const chunk of response.body ?? []) {
       size += chunk.length
       if (size > BODY_BYTES)
         return { came: 'BODY_TOO_LARGE', text: `more than ${BODY_BYTES} bytes` }
@@ -742,8 +739,9 @@ async function exchange(run: Run, step: Step, { query, headers, body }: Sent): P
     }
     const bytes = Buffer.concat(chunks)
     const text = new TextDecoder().decode(bytes)
+    const { status } = response
     const json = isUtf8(bytes) ? parseJson(text) : undefined
-    return { came: String(status), text, status, headers, body: json }
+    return { came: String(status), text, status, headers: response.headers, body: json }
   } catch (error) {
     const cause = rootCause(error)
     const { isDialling = false, proxyStatus = cause.came } = run.connection
@@ -855,13 +853,13 @@ type Options = ReturnType<typeof readOptions>
 type Config = ReturnType<typeof readConfig> & Options
 
 /** A failure of the set-up: a matter of usage or configuration. */
-const mistaken = (step: string, error: string, hint: string, variables: readonly string[] = []) =>
-  new LoginError({ exit_code: 2, step, ...(variables.length > 0 && { variables }), error, hint })
+const mistaken = (step: string, error: string, hint: string, variables?: readonly string[]) =>
+  new LoginError({ exit_code: 2, step, variables, error, hint })
 
 /** Reads the options. Throws a LoginError that repeats nothing: it could be a password. */
 function readOptions(args: string[]) {
   const fail = (error: string) =>
-    mistaken('read options', error, 'npx tsx src/ory-login.ts --help tells the options')
+    mistaken('read options', error, `the options are --${Object.keys(OPTIONS).join(', --')}`)
   try {
     const { timeout, ...flags } = parseArgs({ args, options: OPTIONS }).values
     const seconds = /^\d*\.?\d+$/.test(timeout) ? Number(timeout) : 0
@@ -883,6 +881,7 @@ async function readDotenv(env: Environment): Promise<string> {
     if (VARIABLES.every((name) => env[name] !== undefined)) return ''
     const stat = fs.statSync('.env', { throwIfNoEntry: false })
     if (!stat) return ''
+    if (!stat.isFile() && !stat.isFIFO()) throw new Error('it is no file')
     // A pipe is waited for in the event loop: a thread that waits cannot be ended.
     text = stat.isFIFO()
       ? await readText(new Socket({ fd: fs.openSync('.env', fs.constants.O_NONBLOCK) }))
@@ -900,20 +899,20 @@ const URL_LIKE = 'it should look like https://your-slug.projects.oryapis.com'
 
 /** What is wrong with variables. No value is repeated: a secret may stand in the wrong variable. */
 // biome-ignore format: a table; a row of BASE_URL may rely on those before it
-const FAULTS: readonly [readonly string[], (value: string) => boolean, string, string][] = [
+const FAULTS: readonly [readonly string[], (value: string) => boolean, string, string?][] = [
   [VARIABLES, (value) => value.trim() === '',
-    'set, but empty', 'set it, or unset it: does this CI job get its secrets?'],
+    'set, but empty', 'does this CI job get its secrets? In .env, an unquoted # ends a value'],
   [VARIABLES, (value) => value.includes('\ufffd'),
     'not in UTF-8', 'save .env as UTF-8, or set the variable in a UTF-8 locale'],
-  [['BASE_URL'], (url) => /^["'`\u2018-\u201f]/.test(url), 'in quotes, as a part of it', URL_LIKE],
-  [['BASE_URL'], (url) => /[<>]/.test(url), 'still with a placeholder such as <slug>', URL_LIKE],
-  [['BASE_URL'], (url) => !/^https?:\/\//i.test(url), 'without http:// or https://', URL_LIKE],
+  [['BASE_URL'], (url) => /^["'`\u2018-\u201f]/.test(url), 'in quotes, as a part of it'],
+  [['BASE_URL'], (url) => /[<>]/.test(url), 'still with a placeholder such as <slug>'],
+  [['BASE_URL'], (url) => !/^https?:\/\//i.test(url), 'without http:// or https://'],
   [['BASE_URL'], (url) => /[\p{C}\p{Z}]/u.test(url),
-    'with white space or control characters within', URL_LIKE],
-  [['BASE_URL'], (url) => !URL.canParse(url), 'not a URL', URL_LIKE],
-  [['BASE_URL'], (url) => /[?#]/.test(url), 'with a query or a fragment', URL_LIKE],
+    'with white space or control characters within'],
+  [['BASE_URL'], (url) => !URL.canParse(url), 'not a URL'],
+  [['BASE_URL'], (url) => /[?#]/.test(url), 'with a query or a fragment'],
   [['BASE_URL'], (url) => new URL(url).username + new URL(url).password !== '',
-    'with a user name or a password', URL_LIKE],
+    'with a user name or a password'],
   [PROXIES, (url) => url !== '' && !isProxyUrl(url),
     'no URL of an HTTP proxy', 'it should look like http://host:port, or be unset'],
 ]
@@ -921,7 +920,8 @@ const FAULTS: readonly [readonly string[], (value: string) => boolean, string, s
 /** Whether undici takes it: it has no path, and user and password can be decoded. */
 function isProxyUrl(url: string): boolean {
   try {
-    return /^https?:\/\/[^/?#]+\/?$/i.test(decodeURIComponent(url) && url) && URL.canParse(url)
+    decodeURIComponent(url) // throws where undici could not decode user and password
+    return URL.canParse(url) && /^https?:\/\/[^/?#]+\/?$/i.test(url)
   } catch {
     return false
   }
@@ -947,14 +947,18 @@ export function readConfig(env: Environment, dotenvText: string) {
     HTTP_PROXY: proxied('HTTP_PROXY'),
     HTTPS_PROXY: proxied('HTTPS_PROXY'),
   }
-  for (const [names, isFaulty, fault, hint] of FAULTS) {
+  for (const [names, isFaulty, fault, hint = URL_LIKE] of FAULTS) {
     const faulty = names.filter((name) => values[name] !== undefined && isFaulty(values[name]))
     if (faulty.length > 0) throw fail(faulty, fault, hint)
   }
   const unset = VARIABLES.filter((name) => found(name) === undefined)
   const missing = unset.filter((name) => name !== 'BASE_URL')
   if (missing.length === 1)
-    throw fail(missing, 'not set', 'set IDENT and PASS both, or neither for the demo identity')
+    throw fail(
+      missing,
+      'not set',
+      'set IDENT and PASS both; with neither, the demo identity logs in',
+    )
   if (missing.length === 2 && !isLocal)
     throw fail(missing, 'not set', 'set both: the demo identity is for an Ory on this machine only')
 
@@ -964,7 +968,11 @@ export function readConfig(env: Environment, dotenvText: string) {
   const { PASS: uncut = '' } = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
   const isCut = /^[^"'`].*\ue000/s.test(uncut) && !dotenv.PASS?.includes('#')
   const source = (name: string) =>
-    env[name] !== undefined ? 'environment' : found(name) ? resolve('.env') : 'demo default'
+    env[name] !== undefined
+      ? 'environment'
+      : found(name)
+        ? show(resolve('.env'), [password])
+        : 'demo default'
   return {
     baseUrl,
     shownUrl: show(baseUrl, [password]),
@@ -1003,7 +1011,8 @@ async function setUp(
   const isHttps = baseUrl.startsWith('https:')
   const proxy = (isHttps && config.httpsProxy) || httpProxy
   const request_id = randomUUID()
-  const via = proxy ? `the proxy ${new URL(proxy).host}, but for NO_PROXY` : 'no proxy'
+  const host = proxy && show(new URL(proxy).host, [config.password])
+  const via = host ? `the proxy ${host}, but for NO_PROXY` : 'no proxy'
   const notes = [
     verbose && `BASE_URL is ${shownUrl}; ${sources.join(', ')}; ${via}; x-request-id ${request_id}`,
     unset.length > 0 && `note: not set, so the demo default is used: ${unset.join(', ')}`,
@@ -1073,18 +1082,17 @@ export async function main(args: string[], env: Environment, streams: Streams): 
 
 /** What goes to stdout: the two lines of a verified session, or JSON, and else nothing. */
 function report(run: Run | undefined, failure: Failure | undefined, isJson: boolean): string {
-  const { config, login, session, steps = [], request_id, isLoggedOut = false } = run ?? {}
+  const { config, login, session, steps = [], request_id } = run ?? {}
   const { session_token = '' } = login ?? {}
-  const secrets = [config?.password, session_token].filter(isText)
+  const secrets = [config?.password, ...partsOf(session_token)].filter(isText)
   const safe = (value: unknown) => (isText(value) ? show(value, secrets) : '')
-  // At least 15 characters of the token stay hidden.
-  const start = session_token.slice(0, Math.max(0, Math.min(24, session_token.length - 15)))
+  const start = shownOf(session_token)
   const verified = session && {
     token: repeatsSecret(start, secrets.slice(0, 1)) ? WITHHELD : `${start}…`,
     identity_id: safe(session.identity.id),
     session_id: safe(session.id),
     expires_at: safe(session.expires_at),
-    logged_out: isLoggedOut,
+    logged_out: !failure && config?.logout === true,
   }
   if (!isJson)
     return verified ? `token: ${verified.token}\nidentity_id: ${verified.identity_id}\n` : ''

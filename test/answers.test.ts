@@ -139,7 +139,7 @@ const LABEL = { attributes: { value: 4000006 }, meta: { label: { id: 4000006, ty
 // biome-ignore format: a table
 const TABLE: readonly Cases[] = [
   // what stands before Ory
-  [ALL_STEPS, page(403, 'Reference #18.4000006.1695'), 4, 1, /firewall.*no password was judged/],
+  [ALL_STEPS, page(403, 'Reference #18.4000006.1695'), 4, 1, /firewall.*not judge it/],
   ['submit', error(403, 'No.', {}, { 'cf-mitigated': 'challenge' }), 4, 1, /firewall/],
   [LOGIN_STEPS, [error(401, 'A.', {}, BASIC), page(401, 'A', BASIC)], 1, 1, /gateway.*credentials/],
   ['whoami', error(401, 'Access credentials are invalid'), 1, 1, /gateway.*credentials/],
@@ -433,7 +433,13 @@ test('a path prefix of BASE_URL is kept at every step, and shown', async (t) => 
 const submit = (changes: object): Answer => ok(bodyOf('submit', changes))
 
 describe('verified is', sideBySide, () => {
-  const sessions = [undefined, null, {}, { id: 5 }, { id: SESSION, active: true, identity: null }]
+  const sessions = [
+    undefined,
+    null,
+    {},
+    { id: null },
+    { id: SESSION, active: true, identity: null },
+  ]
   for (const session of sessions)
     test(`a login whose session is ${JSON.stringify(session)}`, async (t) => {
       assertVerified(await login(t, { submit: submit({ session }) }))
@@ -480,6 +486,8 @@ const NEVER_GREEN = [
     (id) => ({ whoami: whoami({ identity: { id } }) }))),
   never('whoami', /another session/, [...ODD, 'older', SESSION.toUpperCase()].map((id) =>
     ({ whoami: whoami({ id }) }))),
+  never('whoami', /another session/, [5, '', {}].map((id) =>
+    ({ submit: submit({ session: { id } }), whoami: whoami({}) }))),
   never('whoami', /another session/, [null, undefined].map((identity) =>
     ({ submit: submit({ session: { id: SESSION, identity } }), whoami: whoami({ id: 'older' }) }))),
   ...LOGIN_STEPS.map((step) => {

@@ -273,7 +273,10 @@ const UNREADABLE: [what: string, make: (path: string) => void, says: RegExp][] =
   ['Windows-1252', write(Buffer.from('PASS=p\xe4ss-word', 'latin1')), /UTF-8: PASS\n/],
 ]
 if (process.platform !== 'win32')
-  UNREADABLE.push(['a loop of links', (path) => symlinkSync('.env', path), /\.env cannot be read/])
+  UNREADABLE.push(
+    ['a loop of links', (path) => symlinkSync('.env', path), /\.env cannot be read/],
+    ['an endless device', (path) => symlinkSync('/dev/zero', path), /it is no file/],
+  )
 for (const [what, make, says] of UNREADABLE)
   test(`a .env that is ${what} is an error, unless the environment has all`, async (t) => {
     const ory = await startOry(t)
@@ -376,4 +379,14 @@ describe('as a process', { concurrency: true }, () => {
       assertFailed(waiting, 2, 'read configuration', /\.env/)
     })
   }
+})
+
+test('what is not set is told where it explains a failure', async (t) => {
+  const ory = await startOry(t, at(recorded('wrong-password')))
+  const demo = await run({ BASE_URL: ory.url })
+  assertFailed(demo, 3, 'submit', /hint: .*the demo identity was sent/)
+  assert.doesNotMatch(demo.stderr, /hint: .*BASE_URL is not set/)
+  assert.doesNotMatch((await run(credentials(ory))).stderr, /demo identity|not set/)
+  const late = await run({ IDENT, PASS: SECRET }, '--timeout', '0.001')
+  assertFailed(late, 4, 'start', /hint: .*BASE_URL is not set, so the demo default was asked/)
 })

@@ -169,13 +169,14 @@ if (process.platform !== 'win32')
       for (const [name, body] of Object.entries(commands))
         writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
       const env = { PATH: [bin, '/nowhere'].join(delimiter) }
-      const text = script.replaceAll('/srv/ory-login', `'${cwd}'`)
+      const text = script.replaceAll('/srv/ory-login', `'${cwd}'`).replace('/usr/local/bin:', '')
       const { status, stdout } = spawnSync('/bin/sh', ['-c', text], { cwd, env, encoding: 'utf8' })
       return { status, stdout }
     }
     const check = block('sh', 'sleep 300')
     const page = 'echo "page: $*"'
-    const runCheck = (node: string) => runScript(check, { page, sleep: 'echo "sleep $*"', node })
+    const usual = { page, sleep: 'echo "sleep $*"', date: 'echo today' }
+    const runCheck = (node: string) => runScript(check, { ...usual, node })
 
     test('the check on a schedule: every outcome but 0 becomes known', () => {
       assert.deepEqual(runCheck('exit 0'), { status: 0, stdout: '' })
@@ -199,10 +200,10 @@ if (process.platform !== 'win32')
     })
 
     test('the check on a schedule: a missing program or folder becomes known', () => {
-      const { status, stdout } = runScript(check, { page })
+      const { status, stdout } = runScript(check, usual)
       assert.equal(status, 127)
       assert.match(stdout, /^page: .*does not work: exit code 127/)
-      const gone = runScript(check.replace('cd /srv', 'cd /nowhere'), { page, node: 'exit 0' })
+      const gone = runScript(check.replace('cd /srv', 'cd /nowhere'), { ...usual, node: 'exit 0' })
       assert.match(gone.stdout, /^page: .*does not work/)
     })
 

@@ -311,7 +311,7 @@ function isSound(step: harness.Step, { status, body }: harness.Answer): boolean 
   const [newId, owner] = [of(login, 'id'), of(login, 'identity')]
   const isToken = typeof token === 'string' && /^[!-~]+$/.test(token)
   const isOwn = owner === undefined || of(owner, 'id') === IDENTITY
-  return isToken && isOwn && (typeof newId !== 'string' || newId === '' || newId === SESSION)
+  return isToken && isOwn && (newId === undefined || newId === null || newId === SESSION)
 }
 
 test('of any answers, only sound ones verify a login, and none is a crash', async (t) => {

@@ -82,7 +82,7 @@ const WAITS: [attempt: number, status: number | undefined, HeadersInit, ms: numb
   [1, 429, { 'retry-after': '5', 'x-ratelimit-reset': '0, 12' }, 12_000],
   [1, 429, { 'retry-after': '50', 'x-ratelimit-reset': '0, 12' }, 50_000],
   [1, 503, { 'retry-after': inSeconds(60), 'x-ratelimit-reset': '90' }, 90_000],
-  [1, 429, { 'retry-after': '9'.repeat(12) }, Number(`${'9'.repeat(12)}000`)],
+  [1, 429, { 'retry-after': '9'.repeat(400) }, 1e9],
 ]
 
 test('the longest wait asked for counts, a backoff is its floor, a jitter is on top', (t) => {
@@ -246,7 +246,7 @@ describe('a bad network', { concurrency: true, timeout: 60_000 }, () => {
       [{ 'retry-after': '3600' }, /\b3600(\.\d)? s\b/],
       [{ 'retry-after': new Date(Date.now() + 3.6e6).toUTCString() }, /\b(3600|359\d)(\.\d)? s\b/],
       [{ 'x-ratelimit-reset': '0, 61' }, /\b61(\.\d)? s\b/],
-      [{ 'retry-after': '9'.repeat(400) }, /due in \S+ s\b/],
+      [{ 'retry-after': '9'.repeat(400) }, /due in 1000000(\.\d)? s\b/],
     ] as const) {
       const { ory, ...outcome } = await login(t, { submit: status(429, '', headers) })
       assertFailed(outcome, 4, 'submit', /got 429/, /attempt 2 of 3/, due, /--timeout/)

@@ -6,7 +6,9 @@ import { repeatsSecret, show } from '../src/ory-login.ts'
 import type { Answer, Behaviour, Outcome, Step } from './harness.ts'
 import {
   assertFailed,
+  assertNoSecrets,
   at,
+  bodyOf,
   IDENTITY,
   LOGIN_STEPS,
   login,
@@ -267,6 +269,18 @@ test('the start of a token that repeats the password is withheld', async (t) => 
   const { code, stdout } = await login(t, {}, { PASS: 'ory_st_4zWKh7TU' })
   assert.equal(code, 0)
   assert.match(stdout, new RegExp(`^token: \\(withheld.*\\)\nidentity_id: ${IDENTITY}\n$`))
+})
+
+test('a token is not shown without its constant prefix either, nor its hidden part', async (t) => {
+  for (const part of [TOKEN.slice(7), TOKEN.slice(24)]) {
+    const whoami = { status: 418, body: `bad token ${part}` }
+    assertNoSecrets(await login(t, { whoami }, {}, '--json'), part)
+    const ofUser = { identity: { id: `x${part}` } }
+    const submit = { status: 200, body: { session_token: TOKEN } }
+    const told = await login(t, { submit, whoami: { status: 200, body: bodyOf('whoami', ofUser) } })
+    assert.equal(told.code, 0)
+    assertNoSecrets(told, part)
+  }
 })
 
 test('a token that a refused submit gives is not shown', async (t) => {
