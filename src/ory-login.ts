@@ -96,7 +96,11 @@ const STEPS = {
 } as const
 export type Step = keyof typeof STEPS
 
-/** Logs in and has the session verified. Throws a LoginError for the first promise not kept. */
+/**
+ * Logs in and has the session verified. Throws a LoginError for the first promise not kept.
+ * A run holds what is configured, connected and known so far; take() sends a step's request, again
+ * where that is worth it, and gives the answer's body once a predicate has found it as promised.
+ */
 async function logIn(run: Run): Promise<void> {
   const { identifier, password, logout } = run.config
 
@@ -422,9 +426,7 @@ export function readAnswer({ config, login, connection }: Seen, step: Step, rece
     redirect?.text,
     ...ory.texts,
     active !== undefined && Object(active) !== active && `active: ${JSON.stringify(active)}`,
-    isPage &&
-      !redirect &&
-      (title.trim() ? `a page titled "${title.trim()}"` : 'a page without title'),
+    isPage && !redirect && (title.trim() ? `a page titled "${title.trim()}"` : 'an untitled page'),
     headers?.has('cf-ray') && `cf-ray ${headers.get('cf-ray')}`,
   ]
   // Where Ory says nothing, the text itself; but not that of a 200, which could hold a token.
@@ -467,10 +469,10 @@ function readOry(body: unknown, status: number | undefined) {
 /** Reads where a redirect points to, and what BASE_URL should be if an Ory project is there. */
 function readRedirect(baseUrl: string, step: Step, headers: Headers | undefined) {
   const { path } = STEPS[step]
-  const location = headers?.get('location') || 'nowhere:'
+  const [asked, location] = [baseUrl + path, headers?.get('location')]
+  const to = location && URL.canParse(location, asked) ? new URL(location, asked) : undefined
+  if (!to?.host) return { fact: '', text: 'it names no place to go to', target: '' }
   const base = new URL(baseUrl)
-  const to = URL.canParse(location, baseUrl + path) ? new URL(location, baseUrl + path) : base
-  if (to === base || !to.host) return { fact: '', text: 'it names no place to go to', target: '' }
   const place = `${to.protocol}//${to.host}${to.pathname}`
   const target = place.endsWith(path) ? place.slice(0, -path.length) : `${to.protocol}//${to.host}`
   const isLess = base.protocol === 'https:' && to.protocol === 'http:' // never advised
@@ -488,6 +490,9 @@ const MISTAKES: readonly [pattern: RegExp, mistake: string][] = [
   [/^\s*(["'`])(?!.*\1\s*$)/s, 'begins with a quote that is not closed'],
   [/^\s*[\u2018-\u201f\u00ab\u00bb]/, 'begins with a typographic quote, which is a part of it'],
 ]
+
+const mistakesIn = (name: string, value: string): string[] =>
+  MISTAKES.filter(([pattern]) => pattern.test(value)).map(([, mistake]) => `${name} ${mistake}`)
 
 /** Words a failure: its step, what was expected, what came, what that means, and what to do. */
 function explain(run: Run, step: Step, received: Received): { failure: Failure; tries: number } {
@@ -507,12 +512,9 @@ function explain(run: Run, step: Step, received: Received): { failure: Failure; 
 
   const isOfHook = facts.includes('active password') // whatever id it chose
   const isRefused = step === 'submit' && !isOfHook && /\b400000[26]\b/.test(ids.join())
-  const mistakes = Object.entries({ IDENT: identifier, PASS: password }).flatMap(([name, value]) =>
-    MISTAKES.flatMap(([pattern, mistake]) => (pattern.test(value) ? `${name} ${mistake}` : [])),
-  )
   const hints = [
     hint.replace('{target}', () => safe(target)),
-    ...(isRefused ? mistakes : []),
+    ...(isRefused ? [...mistakesIn('IDENT', identifier), ...mistakesIn('PASS', password)] : []),
     isRefused && isCut && 'in .env, PASS is cut at its #: put it into single quotes',
     isRefused && unset.includes('IDENT') && 'the demo identity was sent: does this Ory have it?',
     unset.includes('BASE_URL') && 'BASE_URL is not set, so the demo default was asked',
@@ -642,9 +644,12 @@ interface Run {
   session?: Session
 }
 /** A step so far; the times are those of its answers, and of the waits between them. */
-type StepRecord = Record<'attempts' | 'duration_ms' | 'waited_ms', number> & {
+type StepRecord = {
   name: string
   status: number | null
+  attempts: number
+  duration_ms: number
+  waited_ms: number
 }
 type Sent = { query?: Record<string, string>; headers?: Record<string, string>; body?: object }
 
