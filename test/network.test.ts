@@ -147,7 +147,7 @@ const FINAL: readonly (readonly [behaviour: Behaviour, code: number])[] = [
   [cut('SSH-2.0-OpenSSH_9.9\r\n'), 1],
 ]
 
-describe('a bad network', { concurrency: true, timeout: 60_000 }, () => {
+describe('a bad network', { concurrency: 16, timeout: 60_000 }, () => {
   for (const [index, [name, behaviour, came]] of RETRYABLE.entries()) {
     test(`${name}, once at each step: verified at the second attempt`, async (t) => {
       const fails = ALL_STEPS.map((step) => [step, once(behaviour, () => SUCCESS[step])])
