@@ -165,6 +165,7 @@ const TABLE: readonly Cases[] = [
   ['start', [page(500), error(500, 'No.')], 4, 1, /nothing about the credentials.*slug/s],
   // submit
   ['submit', form(4000010), 3, 1, /address is not verified/],
+  ['submit', form(4000010, 'As Kratos v1.3.1.', RIGHT), 3, 1, /address is not verified/],
   ['submit', form(4010011), 3, 1, /identity is disabled/],
   ['submit', [field(0, 'A.', RIGHT), form(4000006, 'A.', RIGHT)], 3, 1, /is right.*hook.*refused/],
   ['submit', form(4000002, 'Property password_identifier is missing.'), 1, 1, /older than v0\.9/],
