@@ -126,9 +126,9 @@ export function replay(...names: string[]): Behaviour {
 /** What a test has to end what it started: its own context. */
 type Ends = { after: (end: () => unknown) => void }
 
-async function listen(server: Server, t: Ends | undefined): Promise<number> {
+async function listen(server: Server, t: Ends): Promise<number> {
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  t?.after(() => server.close())
+  t.after(() => server.close())
   const address = server.address()
   return typeof address === 'object' && address ? address.port : assert.fail('no port')
 }
@@ -232,13 +232,8 @@ export async function startProxy(t: Ends, habit: Habit = forward) {
   return { url, port, contacts, heads }
 }
 
-/** A port where nothing listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server, undefined)
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
+/** A port where nothing listens, and that no server is given by chance, as a free one could be. */
+export const CLOSED_PORT = 2
 
 // ---- Runs
 

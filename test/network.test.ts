@@ -15,7 +15,7 @@ import { main, waitMs } from '../src/ory-login.ts'
 import type { Behaviour, Ory, Step } from './harness.ts'
 import * as harness from './harness.ts'
 
-const { ALL_STEPS, LOGIN_STEPS, STEPS, SUCCESS, TWO_LINES } = harness
+const { ALL_STEPS, CLOSED_PORT, LOGIN_STEPS, STEPS, SUCCESS, TWO_LINES } = harness
 const { at, bodyOf, credentials, login, notesOf, program, run, startOry } = harness
 const { assertFailed, assertVerified } = harness
 
@@ -39,8 +39,7 @@ mock.method(dns, 'lookup', (name: string, options: dns.LookupOptions, done: Foun
 const countOf = (name: string): number => lookedUp.filter((each) => each === name).length
 
 // What listens at the port of the demo default must not depend on the machine.
-const closedPort = await harness.freePort()
-let demoPort = closedPort
+let demoPort: number = CLOSED_PORT
 const dialled: net.TcpNetConnectOpts[] = []
 const realConnect = net.connect
 mock.method(net, 'connect', (options: net.TcpNetConnectOpts) => {
@@ -265,8 +264,8 @@ describe('a bad network', { concurrency: 16, timeout: 60_000 }, () => {
   })
 
   test('of two addresses that refuse, both are told', async () => {
-    const outcome = await run(credentials({ url: `http://two-refuse.test:${closedPort}` }))
-    const [one, other] = [`E\\w+ ::1:${closedPort}`, `ECONNREFUSED 127\\.0\\.0\\.1:${closedPort}`]
+    const outcome = await run(credentials({ url: `http://two-refuse.test:${CLOSED_PORT}` }))
+    const [one, other] = [`E\\w+ ::1:${CLOSED_PORT}`, `ECONNREFUSED 127\\.0\\.0\\.1:${CLOSED_PORT}`]
     assertFailed(outcome, 4, 'start', /nothing listens/, RegExp(`${one}.*, connect ${other}`))
     assert.doesNotMatch(outcome.stderr, /npm run demo/)
   })

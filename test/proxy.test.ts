@@ -8,7 +8,7 @@ import * as harness from './harness.ts'
 
 const { IDENT, PASS, STEPS, TOKEN } = harness
 const { answerWith, at, credentials, forward, notesOf, program, run, startOry } = harness
-const { assertFailed, assertNoSecrets, assertVerified, freePort, startProxy } = harness
+const { assertFailed, assertNoSecrets, assertVerified, startProxy } = harness
 
 // Where this machine itself looks up what ends in .test, it finds 127.0.0.1.
 const lookedUp: string[] = []
@@ -173,7 +173,7 @@ describe('where it fails, it is named, without its credentials', { concurrency: 
   })
 
   test('nothing listens there', async () => {
-    const port = await freePort()
+    const port = harness.CLOSED_PORT
     const says = [through({ port }), /cannot be reached.* PROXY ECONNREFUSED.*attempt 3 of 3/]
     const refused = async (scheme: string) => {
       const outcome = await run({ ...far(scheme), HTTP_PROXY: withCredentials({ port }) })
