@@ -38,13 +38,14 @@ mock.method(dns, 'lookup', (name: string, options: dns.LookupOptions, done: Foun
 })
 const countOf = (name: string): number => lookedUp.filter((each) => each === name).length
 
-// What listens at the port of the demo default must not depend on the machine.
-let demoPort: number = CLOSED_PORT
+// Where ports lead to: what listens at that of the demo default must not depend on the machine.
+const leadsTo = new Map([[4433, CLOSED_PORT]])
 const dialled: net.TcpNetConnectOpts[] = []
 const realConnect = net.connect
 mock.method(net, 'connect', (options: net.TcpNetConnectOpts) => {
   dialled.push(options)
-  return realConnect(Number(options.port) === 4433 ? { ...options, port: demoPort } : options)
+  const port = Number(options.port)
+  return realConnect({ ...options, port: leadsTo.get(port) ?? port })
 })
 
 for (const [steps, ...args] of [[LOGIN_STEPS], [ALL_STEPS, '--logout']] as const)
@@ -171,7 +172,7 @@ describe('a bad network', { concurrency: 16, timeout: 60_000 }, () => {
 
   test('a server that goes away is told at the step that misses it', async (t) => {
     const start: Behaviour = () => {
-      ory.server.close()
+      leadsTo.set(ory.port, CLOSED_PORT)
       return { ...SUCCESS.start, headers: { connection: 'close' } }
     }
     const ory: Ory = await startOry(t, at({ start }))
@@ -295,7 +296,7 @@ describe('a bad network', { concurrency: 16, timeout: 60_000 }, () => {
   test('npm run demo is named where nothing answers at its default, and only there', async (t) => {
     const nothing = await run({})
     assertFailed(nothing, 4, 'start', /127\.0\.0\.1:4433/, /ECONNREFUSED/, /hint: .*npm run demo/)
-    demoPort = (await startOry(t, at({ start: status(500) }))).port
+    leadsTo.set(4433, (await startOry(t, at({ start: status(500) }))).port)
     const answered = await run({})
     assertFailed(answered, 4, 'start', /got 500/)
     assert.doesNotMatch(answered.stderr, /npm run demo/)
