@@ -959,11 +959,7 @@ export function readConfig(env: Environment, dotenvText: string) {
   const unset = VARIABLES.filter((name) => found(name) === undefined)
   const missing = unset.filter((name) => name !== 'BASE_URL')
   if (missing.length === 1)
-    throw fail(
-      missing,
-      'not set',
-      'set IDENT and PASS both; with neither, the demo identity logs in',
-    )
+    throw fail(missing, 'not set', 'set IDENT and PASS; with neither, the demo identity logs in')
   if (missing.length === 2 && !isLocal)
     throw fail(missing, 'not set', 'set both: the demo identity is for an Ory on this machine only')
 
@@ -972,12 +968,9 @@ export function readConfig(env: Environment, dotenvText: string) {
   // What PASS would be if # began no comment: unquoted, it ends there.
   const { PASS: uncut = '' } = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
   const isCut = /^[^"'`].*\ue000/s.test(uncut) && !dotenv.PASS?.includes('#')
+  const file = show(resolve('.env'), [password])
   const source = (name: string) =>
-    env[name] !== undefined
-      ? 'environment'
-      : found(name)
-        ? show(resolve('.env'), [password])
-        : 'demo default'
+    env[name] !== undefined ? 'environment' : found(name) ? file : 'demo default'
   return {
     baseUrl,
     shownUrl: show(baseUrl, [password]),
@@ -1069,8 +1062,8 @@ export async function main(args: string[], env: Environment, streams: Streams): 
   try {
     const time = Math.max((run?.deadline ?? 0) - performance.now(), GRACE_MS)
     const late = sleep(time, undefined, { ref: false })
-    const inTime = await Promise.race([streams.print(text).then(() => true), late])
-    if (!inTime) throw new Error('nobody reads what is printed')
+    const printed = text ? streams.print(text).then(() => true) : true
+    if (!(await Promise.race([printed, late]))) throw new Error('nobody reads what is printed')
   } catch (error) {
     const hint = 'check where stdout goes: a full disk, or a pipe that nobody reads'
     failure ??= { exit_code: 1, step: 'print result', error: rootCause(error).text, hint }

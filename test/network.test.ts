@@ -335,6 +335,14 @@ test('no request has a limit of its own, and what is waited for is told', async 
   assert.deepEqual([code, waits], [0, ['3', '13', '23', '33']])
 })
 
+test('a failure writes nothing to stdout, not even an empty text', async (t) => {
+  const ory = await startOry(t, at({ start: status(404) }))
+  const printed: string[] = []
+  const print = async (text: string) => printed.push(text)
+  const code = await main([], credentials(ory), { print, say: async () => {} })
+  assert.deepEqual([code, printed], [1, []])
+})
+
 /** Sends something, and then something again and again. */
 const drip =
   (told: string, each = ''): Behaviour =>
