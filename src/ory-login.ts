@@ -6,24 +6,23 @@
  *   verify session       GET    /sessions/whoami                says whose session that is
  *   log out              DELETE /self-service/logout/api        only with --logout
  *
- * In this order: the contract with the user (HELP), the login as Ory's protocol has it, what its
- * failures mean, secrets, requests, the set-up, and main.
+ * In this order: the contract with the user (HELP); the login, as Ory's protocol has it; what a
+ * failure means, by who answered; the report; secrets; requests; the set-up; main.
  * Ory's own account: https://www.ory.com/docs/kratos/self-service/flows/user-login
  */
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
 import { Socket } from 'node:net'
-import { resolve } from 'node:path'
 import { text as readText } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, stripVTControlCharacters } from 'node:util'
+import { parseArgs, stripVTControlCharacters, styleText } from 'node:util'
 import { parse as parseDotenv } from 'dotenv' // config() would print, and obey DOTENV_* variables
-import { Client, type Dispatcher, EnvHttpProxyAgent, fetch, type Headers } from 'undici'
+import { Client, type Dispatcher, fetch, Headers, ProxyAgent } from 'undici'
 
 /** Shown by --version, and sent as the user agent. */
-export const VERSION = '1.0.0'
+export const VERSION = '2.0.0'
 
 /** For the demo alone: loopback, and made up. */
 const DEMO = {
@@ -51,22 +50,23 @@ flow, submits a password, and asks whoami whether the session is real.
   BASE_URL=https://your-slug.projects.oryapis.com IDENT=test@example.com \\
     PASS='the password' npx tsx src/ory-login.ts --logout
 
-Variables, from the environment, else from .env in the working directory:
+Variables, from the environment, or else from .env in the working directory:
   BASE_URL  public API of the project (${DEMO.BASE_URL})
   IDENT     identifier of a test identity, such as its email address
   PASS      its password
-  Set IDENT and PASS both, or neither: then the demo identity is used, which
+  Set both IDENT and PASS, or neither: then the demo identity is used, which
   is sent to this machine only (${DEMO.IDENT}, ${DEMO.PASS}).
 From the environment only:
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY  choose a proxy; this machine itself is
-                                     always asked directly
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY  proxy for https, proxy for http, and the
+                                     hosts that need none; this machine itself
+                                     is always asked directly
   NODE_EXTRA_CA_CERTS                PEM file of a private authority
 
 Options:
   --timeout <seconds>  for the whole run, more than 0 and at most 3600 (${OPTIONS.timeout.default})
   --logout             end the session once it is verified
   --json               print one JSON value on stdout, on success and failure
-  --verbose            tell on stderr what is in force, and each request
+  --verbose            print the effective settings and each request to stderr
   -h, --help; --version
 
 Exit codes:
@@ -77,7 +77,7 @@ Exit codes:
   4  no usable answer: network, TLS, proxy, time, rate limit, 5xx, a failing
      hook; try again later
 
-README.md tells more, with recipes for CI and for a check on a schedule.
+README.md has recipes for CI and for a check on a schedule.
 `
 
 // ---- The login, as Ory's protocol has it
@@ -86,38 +86,33 @@ README.md tells more, with recipes for CI and for a check on a schedule.
 // biome-ignore format: a table
 const STEPS = {
   start:  { name: 'start login flow', method: 'GET', path: '/self-service/login/api',
-            status: 200, promise: 'a JSON object with the id of a flow' },
+            status: 200, expected: '200 with the id of a flow' },
   submit: { name: 'submit credentials', method: 'POST', path: '/self-service/login',
-            status: 200, promise: 'a JSON object with a session_token' },
+            status: 200, expected: '200 with a session_token' },
   whoami: { name: 'verify session', method: 'GET', path: '/sessions/whoami',
-            status: 200, promise: 'the active session that was just made' },
+            status: 200, expected: '200 with the active session that was just made' },
   logout: { name: 'log out', method: 'DELETE', path: '/self-service/logout/api',
-            status: 204, promise: 'nothing' },
+            status: 204, expected: '204' },
 } as const
 export type Step = keyof typeof STEPS
 
-/**
- * Logs in and has the session verified. Throws a LoginError for the first promise not kept.
- * A run holds what is configured, connected and known so far; take() sends a step's request, again
- * where that is worth it, and gives the answer's body once a predicate has found it as promised.
- */
+/** Logs in and has the session verified. Throws a LoginError at the first broken promise. */
 async function logIn(run: Run): Promise<void> {
   const { identifier, password, logout } = run.config
 
-  const flow = await take(run, 'start', {}, isFlow)
+  const flow = await callOry(run, 'start', {}, isFlow)
 
   const body = { method: 'password', identifier, password }
-  run.login = await take(run, 'submit', { query: { flow: flow.id }, body }, isLogin)
+  run.login = await callOry(run, 'submit', { query: { flow: flow.id }, body }, isLogin)
 
   const { session_token } = run.login
   const headers = { 'x-session-token': session_token }
-  run.session = await take(run, 'whoami', { headers }, isSessionOf(run.login))
+  run.session = await callOry(run, 'whoami', { headers }, isSessionOf(run.login))
 
-  if (logout) await take(run, 'logout', { body: { session_token } }, isAnything)
+  if (logout) await callOry(run, 'logout', { body: { session_token } }, isAnything)
 }
 
 // What a server sends is unknown until a predicate has looked at it.
-type Flow = { id: string }
 type Login = { session_token: string; session?: { id?: unknown; identity?: { id: string } | null } }
 type Session = { active: true; identity: { id: string }; id: unknown; expires_at: unknown }
 
@@ -126,11 +121,10 @@ const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 /** Half a surrogate pair (Cs) is no text: it cannot be encoded. */
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && /^\P{Cs}+$/u.test(value)
-/** An id that a line can show: no control characters, no line breaks, not blank. */
-const isId = (value: unknown): value is string =>
-  isText(value) && value.trim() !== '' && !/[\p{C}\p{Zl}\p{Zp}]/u.test(value)
+const textOf = (value: unknown): string =>
+  isText(value) || typeof value === 'number' ? String(value) : ''
 
-const isFlow = (body: unknown): body is Flow => isText(field(body, 'id'))
+const isFlow = (body: unknown): body is { id: string } => isText(field(body, 'id'))
 const isAnything = (_body: unknown): _body is unknown => true
 
 /** The token must fit into a header. The identity is null when a second factor is due. */
@@ -144,579 +138,705 @@ function isLogin(body: unknown): body is Login {
 const isSessionOf =
   (login: Login) =>
   (body: unknown): body is Session =>
-    !sessionFault(body, login)
+    sessionFault(body, login) === ''
 
 /**
- * What keeps an answer of whoami from proving this login. Each check logs in as the same identity,
- * so only the id of the session tells a cached older session from the one that was just made.
+ * Tells what keeps an answer of whoami from proving this login, if anything. Each check logs in as
+ * the same identity, so only the session's id tells a cached older session from the new one.
  */
-function sessionFault(session: unknown, login: Login | undefined): string | undefined {
-  const [id, identityId] = [field(session, 'id'), field(field(session, 'identity'), 'id')]
-  const { id: newId, identity } = login?.session ?? {}
-  if (field(session, 'active') !== true) return 'not active'
-  if (!isId(identityId)) return 'no identity'
-  if (identityId !== (identity?.id ?? identityId)) return 'another identity'
-  return id !== (newId ?? id) ? 'another session' : undefined
+function sessionFault(session: unknown, login: Login | undefined): string {
+  const { active, id, identity }: Record<string, unknown> = Object(session)
+  const [identityId, ofLogin] = [field(identity, 'id'), login?.session]
+  // Only a UUID is cut: of another text, a cut could hide that it is a secret.
+  const uuid = /^([\da-f]{8})-[\da-f-]{27}$/
+  const short = (value: unknown) => textOf(value).replace(uuid, '$1…') || 'none'
+  const isLine =
+    isText(identityId) && identityId.trim() !== '' && !/[\p{C}\p{Zl}\p{Zp}]/u.test(identityId)
+  if (active !== true) return `active: ${Object(active) === active ? 'an object' : active}`
+  if (!isLine) return 'no identity whose id can be shown'
+  if (identityId !== (ofLogin?.identity?.id ?? identityId))
+    return `the identity ${short(identityId)} instead of ${short(ofLogin?.identity?.id)}`
+  return id === (ofLogin?.id ?? id)
+    ? ''
+    : `the session ${short(id)} instead of ${short(ofLogin?.id)}`
 }
 
-// ---- What failures mean
+// ---- What a failure means, by who answered
 
-type Row = readonly [when: string, exit: 1 | 2 | 3 | 4, means: string, hint: string, tries?: number]
+/** How often a step is tried at most, where a row says so; else once. */
+const TWICE = 2
+const THRICE = 3
 
-/**
- * What a failure means, and what to do. A row fits where each of its facts is there: the status, or
- * the code of what went wrong; a kind of code (KINDS); an id of Ory (#); "words" of Ory, or of the
- * cause where there was no answer; or a name that readAnswer gives to what it sees.
- */
-// biome-ignore format: a table, in which the first row that fits counts
-const MEANINGS: Readonly<Record<'before' | Step | 'any', readonly Row[]>> = {
-  before: [ // what stands before Ory, at whatever step
-    ['PROXY + 403|407|UND_ERR_INVALID_ARG', 4, 'the proxy refuses to connect to Ory',
-      'check user and password in the proxy variable, and what the proxy allows'],
-    ['PROXY + 502|503|504', 4, 'the proxy answers, but it connected nowhere',
-      'check the host and port in BASE_URL, and whether the proxy can reach them', 3],
-    ['PROXY + UNTRUSTED', 4, 'the certificate of the proxy is not trusted here',
-      'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
-    ['PROXY', 4, 'the proxy cannot be reached, or does not connect',
-      'check HTTPS_PROXY and HTTP_PROXY, or name the host of BASE_URL in NO_PROXY', 3],
-    ['403 + cf-mitigated|page', 4, 'a firewall before Ory stopped this; Ory did not judge it',
-      'let this machine through the firewall, or run the check from elsewhere'],
-    ['401|403 + www-authenticate|"Access credentials"', 1, 'a gateway before Ory wants credentials',
-      'point BASE_URL past the gateway, or open the paths of Ory in it'],
-    ['404|500 + "not match any rules"|"multiple rules"', 1,
-      'a gateway before Ory has no rule, or two, for this path',
-      'mend the rules of Oathkeeper, or point BASE_URL past it'],
-    ['400 + plain http', 1, 'this port speaks TLS', 'let BASE_URL begin with https://'],
-  ],
+type Row = readonly [
+  when: string | ((evidence: Evidence) => boolean),
+  exit_code: 1 | 3 | 4,
+  error: string,
+  hints: string | readonly string[] | ((evidence: Evidence) => string | readonly string[]),
+  tries?: typeof TWICE | typeof THRICE,
+]
+// In each table the first row that fits counts. Words are compared whole.
+
+/** Ory answered, but not as promised. Words are ids of Ory. */
+// biome-ignore format: a table
+export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
   start: [
-    ['3xx + admin', 1, 'this is the admin API of Ory Kratos',
-      'set BASE_URL to its public API: another port, 4433 as a rule'],
-    ['3xx + moved', 1, 'Ory answers at another address, with https or at its public port',
-      'set BASE_URL to {target}; the public port of Ory Kratos is 4433, and 4434 its admin port'],
-    ['3xx + other path', 1, 'a website or an access gateway answers, and wants a browser',
-      'set BASE_URL to the public API itself, or let its paths through the gateway'],
-    ['404 + two documents + "Unable to locate"', 3, 'a web hook before login refused it',
-      "look at the web hooks and Ory Actions before login; the password was not judged"],
-    ['5xx|code 5xx + two documents', 4, 'a web hook before login failed; Ory itself is well',
-      'look at the web hooks and Ory Actions before login, and at their logs'],
-    ['404', 1, 'there is no Ory project at BASE_URL',
-      'check BASE_URL for a wrong slug, a wrong path prefix, or the address of another service'],
-    ['4xx + #session_already_available', 1, 'Ory saw a cookie or a token that was not sent here',
-      'check for a proxy before Ory that adds cookies or headers'],
-    ['200 + page', 1, 'a website answers, not the API of Ory',
-      'set BASE_URL to the public API, such as https://<slug>.projects.oryapis.com'],
-    ['502|503|504', 4, 'a gateway answers, with no Ory behind it; no password was judged',
-      'try again later; check the slug in BASE_URL, and the status of the project', 3],
-    ['5xx', 4, 'Ory, or something before it, is down; this says nothing about the credentials',
-      'try again later; check the slug in BASE_URL, and the logs of the project'],
+    [({ hasMore, status }) => hasMore && status === 404, 3, 'a web hook before login refused it',
+      'check the web hooks and Ory Actions before login; no password was judged'],
+    [({ hasMore, isServerError }) => hasMore && isServerError, 4, 'a web hook before login failed',
+      'Ory itself is well: check the web hooks and Ory Actions before login, and their logs'],
   ],
   submit: [
-    ['4xx + #4000010|#session_verified_address_required', 3, 'the address is not verified',
-      'verify it, or use a test identity whose address is verified'],
-    ['4xx + #4010011|"account was disabled"', 3, 'this identity is disabled',
-      'set the state of the test identity to active, or use another one'],
-    ['400 + active password + message', 3, 'the password is right, but a web hook refused it',
+    ['4000010 session_verified_address_required', 3, "this identity's address is not verified",
+      'verify the address, or use a test identity whose address is verified'],
+    [({ ids, words }) => ids.includes('4010011') || words.includes('account was disabled'), 3,
+      'this identity is disabled', 'set its state to active, or use another test identity'],
+    [({ messages }) => messages.some(({ id, text }) => id === '4000001' && /^I\[#\//.test(text)), 3,
+      'the password is right, but the identity does not fit its identity schema',
+      "correct the identity's traits or the schema; until then its logins fail"],
+    [({ status, words, messages, isPasswordRight }) =>
+        status === 409 || words.includes('Unable to serialize access') ||
+        (isPasswordRight && messages.some(({ id, text }) => id === '4000001' && text === '')), 4,
+      'Ory could not save the session: a conflict in its database',
+      "try again later; if this persists, check Ory's database"],
+    [({ isPasswordRight, messages }) => isPasswordRight && messages.length > 0, 3,
+      'the password is right, but a web hook refused this login',
       'its text says why: change this hook or Ory Action, or use an identity that it lets in'],
-    ['4xx + #4000006', 3, 'wrong password or unknown identifier; Ory does not say which',
-      "check IDENT, PASS, and that the identity has a password; if all is right, see Ory's logs"],
-    ['4xx + #4000002 + "password_identifier"', 1, 'this Ory Kratos is older than v0.9',
-      'update it: this check speaks the protocol of v0.9 and later'],
-    ['4xx + #4000002', 3, 'Ory found a field of the login empty',
-      'check IDENT and PASS, and for a proxy before Ory that changes requests'],
-    ['4xx + #4000037', 3, 'no account has this identifier',
-      'check IDENT, and that the identity exists in this project and has a password'],
-    ['4xx + #4000038', 3, 'the captcha failed: no program can solve it',
+    ['4000006 4000037', 3, 'wrong password or unknown identifier (Ory does not say which)',
+      ({ sources: { IDENT, PASS }, mistakes }) => [...mistakes,
+        `check IDENT (from ${IDENT}) and PASS (from ${PASS}), and that the identity has a password`,
+        "if they are right, check Ory's logs: a failing database gives this answer as well"]],
+    ['4000002', 3, 'Ory found a field of the login empty', ({ mistakes }) => [...mistakes,
+      'check IDENT and PASS, and for a proxy before Ory that changes requests']],
+    ['4000038', 3, 'the captcha failed: no program can solve it',
       'switch the captcha off in the project that is tested'],
-    ['4xx + #4010002|"by system administrator"', 3, 'the password method is off in this project',
+    [({ words }) => words.includes('by system administrator'), 3,
+      'the password method is off in this project',
       'enable it (selfservice.methods.password.enabled), or test a project that has it'],
-    ['4xx + #4000003|#5000002|#5000003|info', 3, 'this is no login with a password alone',
-      'use a test identity that needs no SSO, no code, and no other step'],
-    ['4xx + 422|#browser_location_change_required', 1, 'this login needs a browser to go on',
+    [({ messages }) => messages.some(({ id, type }) =>
+        type === 'info' || ['4000003', '5000002', '5000003'].includes(id)), 3,
+      'this is not a login with a password alone',
+      'use a test identity that needs no SSO, no code and no other step'],
+    [({ status }) => status === 422, 1, 'this login needs a browser to go on',
       'use a test identity with a password alone: this checks native clients'],
-    ['4xx + 410|#self_service_flow_expired', 1, 'the flow expired before it was submitted',
-      'check the clocks of the servers, and selfservice.flows.login.lifespan'],
-    ['404 + "Unable to locate"', 1, 'the server that got the submit does not know the flow',
+    [({ status, isFlowStale }) => status === 410 && isFlowStale, 1,
+      'a cache answered the start with an old flow, which has expired',
+      'keep the paths of Ory out of caches; if there is no cache, check the clocks'],
+    [({ status }) => status === 410, 1, 'the flow expired before it was submitted',
+      "check the servers' clocks, and selfservice.flows.login.lifespan"],
+    [({ status, words }) => status === 404 && words.includes('Unable to locate the resource'), 1,
+      'the server that got the submit does not know the flow',
       'if several servers answer at BASE_URL, give them one database'],
-    ['403 + #security_csrf_violation', 1, 'the submit reached Ory under another path',
+    ['security_csrf_violation', 1, 'the submit reached Ory under another path',
       'check for a proxy before Ory that rewrites paths, and BASE_URL for its prefix'],
-    ['400 + "flow query parameter is missing"', 1, 'the submit reached Ory without its query',
-      'check for a proxy before Ory that drops the query of a URL'],
-    ['4xx + #4000001', 1, 'Ory did not take the request as a native login',
-      "read Ory's text: a proxy before Ory may add a cookie or an Origin, or change the body"],
-    ['5xx + #invalid_configuration|"misconfiguration"', 3, 'a setting of the project prevents it',
-      "read Ory's text: as a rule, the identity has no address to verify, and one is required"],
-    ['400 + code 5xx', 4, 'a web hook after login, or another part of Ory, failed',
-      "look at the web hooks and Ory Actions after login, and at Ory's logs"],
-    ['5xx + "migration hook"', 4, 'the password migration hook failed; Ory itself is well',
-      'look at this hook and its logs: Ory could not judge the password'],
-    ['5xx + "webhook failed"', 4, 'the password is right, but a web hook after login failed',
-      'look at the web hooks and Ory Actions after login, and at their logs'],
-    ['502|504 + error', 4, 'a web hook of this login failed, or took too long',
-      "look at the web hooks and Ory Actions of the login, and at Ory's logs"],
-    ['5xx + error', 4, 'Ory failed at this login; this says nothing about the credentials',
-      "try again later, and look at Ory's logs"],
-    ['400 + message', 3, 'Ory refused this login, in its own words',
+    ['4010002', 1, 'Ory did not receive the method that was sent',
+      'check for a proxy before Ory that changes the body of a request, or its content type'],
+    [({ ids, words }) => ids.includes('4000001') || words.includes('query parameter is missing'), 1,
+      'Ory did not get the request as it was sent',
+      "Ory's text says why: a proxy before Ory may add a cookie, or change the query or the body"],
+    [({ ids, words }) => 
+        ids.includes('invalid_configuration') || words.includes('misconfiguration prevents'), 3,
+      'a setting of the project prevents this login',
+      "Ory's text says which: as a rule, an address must be verified and the identity has none"],
+    [({ words }) => words.includes('migration hook failed'), 4,
+      'the password migration hook failed; Ory itself is well',
+      'check this hook and its logs: Ory could not judge the password'],
+    [({ words }) => /webhook|third-party upstream|giving up after/.test(words), 4,
+      'the password is right, but a web hook after login failed or took too long',
+      'check the web hooks and Ory Actions after login, and their logs'],
+    [({ messages }) => messages.length > 0, 3, 'Ory refused this login, in its own words',
       "read Ory's text: this check knows no more"],
-    ['TIMEOUT', 4, 'Ory answers, but this login takes longer than the time that was left',
-      'look at web hooks, the cost of password hashes and the database; --timeout gives more time'],
   ],
   whoami: [
-    ['200 + not active', 1, 'the session is not active, or there is none',
-      'check the session settings, and for a cache or a proxy that answers in the place of Ory'],
-    ['200 + no identity|another identity', 1, 'whoami names no identity, or another one',
-      'check for a cache or a proxy before Ory that mixes sessions up'],
-    ['200 + another session', 1, 'whoami names another session than the one that was just made',
-      'check for a cache or a proxy before Ory that answers with an older session'],
-    ['401', 1, 'the session token that Ory has just given was refused', 'does a proxy strip it? ' +
-      'did another login end it (revoke_active_sessions)? did a database fail?', 2],
-    ['403 + #session_aal2_required', 3, 'the password is right, but there is a second factor',
+    [({ fault }) => fault !== '', 1, 'whoami does not confirm the session that was just made',
+      'check for a cache or a proxy before Ory that answers with another session'],
+    [({ status }) => status === 401, 1, 'Ory refused the session token that it has just given', [
+      'does a proxy before Ory strip the header X-Session-Token?',
+      'did another login of this identity end the session (revoke_active_sessions)?',
+      "if not, check Ory's database: it may fail, or a replica may lag behind"], TWICE],
+    ['session_aal2_required', 3, 'the password is right, but a second factor is due',
       'use a test identity without a second factor'],
   ],
-  logout: [],
-  any: [ // whatever the step
-    ['429', 4, 'a rate limit is reached; on Ory Network all flows share that of login submits',
-      'wait, and run less often; CI runners share addresses, and each address has limits too', 3],
-    ['421|UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 1, 'the server says 421: not for this host name',
-      'check the host in BASE_URL, and how the gateway before Ory routes by name'],
-    ['304', 1, 'a cache answers in the place of Ory', 'keep the paths of Ory out of caches'],
-    ['3xx', 1, 'a redirect, which is not followed: it could take the password elsewhere',
-      'set BASE_URL to where the public API itself answers'],
-    ['502|503|504', 4, 'a gateway answers, with no Ory behind it, though the flow had begun well',
-      "try again later; look at Ory's status and its logs", 3],
-    ['5xx', 4, 'Ory, or something before it, failed; this says nothing about the credentials',
-      "try again later; look at Ory's status and its logs"],
-    ['answer', 1, "this is not what Ory's API promises", 'check what answers at BASE_URL'],
-    // no answer at all
-    ['ECONNREFUSED', 4, 'nothing listens there',
-      'check host and port in BASE_URL, and that Ory is running', 3],
-    ['CUT|"Invalid EOF state" + https', 4, 'the connection was cut before the answer was complete',
-      'check what stands before Ory; a server that wants a client certificate cuts it as well', 3],
-    ['CUT|"Invalid EOF state"', 4, 'the connection was cut before the answer was complete',
-      'if this port speaks TLS, BASE_URL needs https://; else check what stands before Ory', 3],
-    ['EAI_AGAIN', 4, 'the host name cannot be looked up at the moment',
-      'check the network and its DNS, and try again', 3],
-    ['ENOTFOUND', 4, 'there is no host of this name',
-      'check the host name in BASE_URL, and the slug in it'],
-    ['TIMEOUT + through a proxy', 4, 'no answer came in time through the proxy',
-      'check the proxy, and what it can reach, or give it more time with --timeout'],
-    ['TIMEOUT', 4, 'no answer came in time',
-      'check host, port, DNS, firewalls and VPN, or give it more time with --timeout'],
-    ['ETIMEDOUT|EHOSTUNREACH|ENETUNREACH', 4, 'the host cannot be reached',
-      'check host and port in BASE_URL, DNS, firewalls and VPN, and the IPv6 of this network', 3],
-    ['CERT_HAS_EXPIRED|CERT_NOT_YET_VALID', 4, 'the certificate of the server does not hold now',
-      'renew it if it has expired, and check the clock of this machine'],
-    ['ERR_TLS_CERT_ALTNAME_INVALID', 4, 'the certificate of the server is for another name',
-      'check the host name in BASE_URL; if it is right, the server needs a certificate for it'],
-    ['NO TLS + through a proxy', 4, 'what answers through the proxy speaks no TLS',
-      'does the proxy want a login in a browser first? If not, check the port in BASE_URL'],
-    ['NO TLS', 4, 'this port does not speak TLS',
-      'check the port in BASE_URL, and whether it should begin with http://'],
-    ['NO COMMON TLS', 4, 'client and server share no version of TLS or of HTTP',
-      'let the server speak TLS 1.2 or later, and HTTP/1.1'],
-    ['TLS FAILED', 4, 'the TLS handshake failed',
-      'does it want a client certificate? this check has none; or do they share no cipher?'],
-    ['UNTRUSTED + extra certificates', 4, 'the certificate of the server is not trusted here',
-      'nothing in NODE_EXTRA_CA_CERTS vouches for it: that takes a PEM file of its authority'],
-    ['UNTRUSTED', 4, 'the certificate of the server is not trusted here',
-      'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
-    ['ERR_ASSERTION', 4, 'undici, the HTTP library of this check, could not read the answer',
-      'does something before Ory compress it? It was asked for uncompressed'],
-    ['NO HTTP|"too many content-encodings"', 1, 'what came is no sound HTTP answer',
-      'check host and port in BASE_URL: another service may listen there'],
-    ['"bad port"', 2, 'fetch refuses to use the port in BASE_URL',
-      'serve Ory at a port that is not listed at https://fetch.spec.whatwg.org/#bad-port'],
-    ['NO_CAUSE', 4, 'fetch hides the cause, as it does where a proxy in the way answers 407',
-      'check for a proxy between here and BASE_URL; if it wants credentials, set HTTPS_PROXY'],
+  logout: [
+    [({ words }) => words.includes('Content-Length'), 1, 'the log out reached Ory without its body',
+      'check for a proxy before Ory that drops the body of a DELETE request'],
+  ],
+  any: [
+    [({ status, hasMore }) => status === 200 && hasMore, 1, "something else follows Ory's answer",
+      'check for a proxy before Ory that adds to its answers'],
+    [({ words }) => /no such table|has no column|Unable to locate the (table|column)/.test(words) ||
+        /(relation|column) \S{1,99} does not exist/.test(words), 4,
+      'Kratos is newer than its database: the SQL migrations did not run',
+      'run kratos migrate sql with this version of Kratos'],
+    [({ isServerError }) => isServerError, 4, 'Ory failed; this says nothing about the credentials',
+      "try again later, and check Ory's logs"],
+    [() => true, 1, "this is not what Ory's API promises",
+      "read Ory's text, and check for a proxy before Ory that changes requests"],
   ],
 }
-/** Where no row fits. */
-const OTHERWISE: Row = ['', 4, 'the request failed', 'check BASE_URL and the network up to Ory']
 
-/** Kinds of codes, where there was no answer. A code may be of several: the first row counts. */
-const KINDS: Readonly<Record<string, RegExp>> = {
-  CUT: /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/,
-  'NO TLS': /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/,
-  'NO COMMON TLS': /^ERR_SSL_\w*(PROTOCOL|VERSION)/,
-  'TLS FAILED': /^(ERR_SSL_|EPROTO)/,
-  UNTRUSTED: /^(\w*CERT|UNABLE_TO_)/,
-  'NO HTTP': /^(HTTPParserError|UND_ERR_(HEADERS_|RES_)|Z_|ERR__|BODY_)/, // Z_: zlib, ERR__: Brotli
+/** Something before Ory answered, in its place. Words are statuses. */
+// biome-ignore format: a table
+export const BEFORE_ORY: readonly Row[] = [
+  [({ status, headers, said }) => status === 401 || headers.has('www-authenticate') ||
+      /Access credentials are/.test(said), 1, 'a gateway before Ory wants credentials of its own',
+    "point BASE_URL past the gateway, or open Ory's paths in it"],
+  [({ said }) => /not match any rules|multiple rules/.test(said), 1,
+    'Ory Oathkeeper has no rule for this path, or several',
+    'fix the Oathkeeper rules, or point BASE_URL past Oathkeeper'],
+  ['429', 4, 'a rate limit is reached', [
+    'wait, and run less often; CI runners share addresses, and each address has limits too',
+    'on Ory Network, starting a flow counts against the login limit too'], THRICE],
+  [({ said }) => /\b1014\b|CNAME Cross-User/.test(said), 1,
+    'Cloudflare refuses the custom domain in BASE_URL',
+    "check this domain in the Ory Console, and its CNAME record"],
+  [({ status, headers }) => status === 403 || headers.has('cf-mitigated') ||
+      headers.has('x-amzn-waf-action'), 4,
+    'a firewall or a gateway before Ory refused this request; Ory did not judge it',
+    'let this machine through the firewall, or run the check from elsewhere'],
+  [({ redirect }) => redirect === 'admin port', 1, 'BASE_URL is the admin API of Ory Kratos',
+    'set BASE_URL to the public API: another port, as a rule 4433'],
+  [({ redirect }) => redirect === 'moved', 1, 'Ory answers at another address, or with https',
+    ({ target }) => `set BASE_URL to ${target} (Kratos' public port is 4433, its admin port 4434)`],
+  ['304', 1, 'a cache answers in the place of Ory', 'keep the paths of Ory out of caches'],
+  [({ status }) => status >= 300 && status < 400, 1,
+    'a redirect, as of a website or an access gateway; it is not followed',
+    'set BASE_URL to the public API itself, or let its paths through the gateway'],
+  [({ step, status, isHttps }) => step === 'start' && (status === 426 ||
+      (status === 400 && !isHttps)), 1, 'this port may speak TLS: BASE_URL may need https://',
+    'try https:// in BASE_URL; if that fails, check its port'],
+  [({ step, status }) => step === 'start' && status === 404, 1,
+    'there is no Ory project at BASE_URL',
+    'check BASE_URL for a wrong slug, a wrong path prefix, or the address of another service'],
+  [({ step, status }) => step === 'start' && status < 300, 1,
+    "a website or an app answers at BASE_URL, not Ory's API",
+    'set BASE_URL to the public API, such as https://your-slug.projects.oryapis.com'],
+  [({ status }) => status === 404 || status < 300, 1, 'this path is not routed to Ory',
+    ({ path }) => `route ${path} to Ory, as /self-service/login/api already is`],
+  ['405', 1, 'something before Ory does not let this method pass',
+    ({ method, path }) => `let ${method} ${path} pass`],
+  ['408 425', 4, 'what stands before Ory gave up waiting for the request',
+    'try again later; if this persists, check its time limits', THRICE],
+  [({ isGateway }) => isGateway, 4, 'a gateway answers, with no Ory behind it', ({ step }) =>
+    step === 'start' ? 'try again later; check the slug in BASE_URL, and the project'
+      : "the login began well: try again later, and check Ory's status and logs", THRICE],
+  [({ isServerError }) => isServerError, 4,
+    'something before Ory failed; this says nothing about the credentials',
+    'try again later, and check what stands before Ory'],
+  [() => true, 1, "this answer is not Ory's", 'check what answers at BASE_URL'],
+]
+
+/** The proxy of this machine did not connect. Words are its statuses, and codes of the network. */
+// biome-ignore format: a table
+export const PROXY: readonly Row[] = [
+  ['403 407 UND_ERR_INVALID_ARG', 4, 'the proxy refuses to connect to Ory',
+    ({ proxy }) => `check the user and password in ${proxy?.name}, and what the proxy allows`],
+  ['502 503 504', 4, 'the proxy answers, but could not connect to Ory',
+    'check the host and port in BASE_URL, and whether the proxy can reach them', THRICE],
+  [({ isUntrusted }) => isUntrusted, 4, "the proxy's certificate is not trusted here",
+    'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
+  [() => true, 4, 'the proxy cannot be reached, or does not connect',
+    ({ proxy }) => `check ${proxy?.name}, or name the host of BASE_URL in NO_PROXY`, THRICE],
+]
+
+/** Nobody answered. Words are codes of the network and of TLS. */
+// biome-ignore format: a table
+export const NO_ANSWER: readonly Row[] = [
+  // after a good start: the address in BASE_URL, its DNS and its TLS were right
+  [({ step, code }) => step !== 'start' && code === 'TIMEOUT', 4,
+    'Ory answered the start, but not this step in the time that was left', [
+      "check Ory's web hooks, the cost of its password hashes, and its database",
+      '--timeout gives it more time']],
+  [({ step, isLost }) => step !== 'start' && isLost, 4,
+    'Ory, or what stands before it, went away during this step',
+    'check its logs, its memory (password hashes can use it up) and its database', THRICE],
+  // at any step
+  [({ code, isConnected, proxy }) => code === 'TIMEOUT' && isConnected && !proxy, 4,
+    'a server accepted the connection, but did not answer in time',
+    "check the port in BASE_URL, Ory's logs and its database; --timeout gives it more time"],
+  ['TIMEOUT', 4, 'no answer came in time: no connection was made', ({ proxy }) => proxy
+    ? `check the proxy in ${proxy.name}, and what it can reach`
+    : 'check the host and port in BASE_URL, DNS, firewalls and VPN'],
+  ['ECONNREFUSED', 4, 'nothing listens at the host and port of BASE_URL',
+    'check host and port in BASE_URL, and that Ory is running', THRICE],
+  [({ isCut }) => isCut, 4, 'the connection was cut before the answer was complete',
+    ({ isHttps }) => isHttps
+      ? 'check what stands before Ory; a server that wants a client certificate cuts it as well'
+      : 'if this port speaks TLS, BASE_URL needs https://; else check what stands before Ory',
+    THRICE],
+  ['EAI_AGAIN', 4, 'the host name in BASE_URL cannot be looked up at the moment',
+    'check the network and its DNS, and try again', THRICE],
+  ['ENOTFOUND', 4, 'there is no host with the name in BASE_URL',
+    'check the host name in BASE_URL, and the slug in it'],
+  ['ETIMEDOUT EHOSTUNREACH ENETUNREACH', 4, 'the host in BASE_URL cannot be reached',
+    'check host and port in BASE_URL, DNS, firewalls, VPN and IPv6', THRICE],
+  ['CERT_HAS_EXPIRED CERT_NOT_YET_VALID', 4,
+    "the server's certificate has expired or is not valid yet",
+    "renew it if it has expired, and check this machine's clock"],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', 4, "the server's certificate is for another name",
+    'check the host name in BASE_URL; if it is right, the server needs a certificate for it'],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 4,
+    "the server's certificate cannot be verified: an intermediate one may be missing", [
+      'let the server send its intermediate certificate as well (often called the full chain)',
+      'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env']],
+  [({ isUntrusted }) => isUntrusted, 4, "the server's certificate is not trusted here",
+    ({ hasExtraCertificates }) => hasExtraCertificates
+      ? 'NODE_EXTRA_CA_CERTS does not vouch for it: that takes a PEM file of its authority'
+      : 'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
+  [({ code }) => /^(CERT_\w+|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED|UNSPECIFIED)$/.test(code), 4,
+    "there is a fault in the server's certificate",
+    'give the server a certificate for TLS servers, with a key and a signature that still count'],
+  ['ERR_SSL_WRONG_VERSION_NUMBER ERR_SSL_PACKET_LENGTH_TOO_LONG', 4, 'what answers speaks no TLS',
+    ({ proxy }) => proxy
+      ? 'does the proxy want a login in a browser first? If not, check the port in BASE_URL'
+      : 'check the port in BASE_URL, and whether it should begin with http://'],
+  [({ code }) => code === 'EPROTO' || code.startsWith('ERR_SSL_'), 4, 'the TLS handshake failed', [
+    'does the server want a client certificate? this check has none',
+    'if not, let it speak TLS 1.2 or later with a usual cipher, and HTTP/1.1']],
+  ['HTTPParserError UND_ERR_HEADERS_OVERFLOW BODY_TOO_LARGE', 1,
+    'the reply is not valid HTTP, or too large for Ory',
+    'check host and port in BASE_URL: another service may listen there'],
+  [() => true, 4, 'the request failed',
+    'check BASE_URL and the network up to Ory; something there may want credentials (407)'],
+]
+
+/** What a failure means: the first row that fits, in the table of who answered. */
+export function meaningOf(evidence: Evidence): Row {
+  const { from, step, ids, status, code } = evidence
+  const ory = [...ORY[step], ...ORY.any]
+  const tables = { ory, before: BEFORE_ORY, proxy: PROXY, nobody: NO_ANSWER }
+  const names = from === 'ory' ? ids : [code || String(status)]
+  for (const row of tables[from]) {
+    const [when] = row
+    const isWords = typeof when === 'string'
+    if (isWords ? when.split(' ').some((word) => names.includes(word)) : when(evidence)) return row
+  }
+  throw new Error('the last row of each table fits always')
 }
 
-/** The words, in their quotes, that rows look for. */
-const WORDS = Object.values(MEANINGS).flatMap((rows) =>
-  rows.flatMap(([when]) => when.match(/"[^"]+"/g) ?? []),
-)
-
-/** What came: an answer; or, with no status, the code of what went wrong, after PROXY if it did. */
-export type Received = {
-  came: string
+/** What came of a request: an answer; or, with status 0, the error in its place. */
+export type Reply = {
+  status: number
+  headers: Headers
+  /** Of the body, or of the error. */
   text: string
-  status?: number
-  headers?: Headers
-  body?: unknown
+  /** The object that the text begins with, and whether something follows it. */
+  json?: unknown
+  hasMore?: boolean
+  /** Of the error, such as ECONNREFUSED; of a proxy that refuses, its status. */
+  code: string
+  isProxys?: boolean
 }
+type RunSoFar = Pick<Run, 'config' | 'login' | 'isStale' | 'isConnected'>
+export type Evidence = ReturnType<typeof readReply>
+
+/** Reads what came, once: who answered, what was said, and what the rows look at. */
+export function readReply(run: RunSoFar, step: Step, reply: Reply) {
+  const { config, login, isStale, isConnected } = run
+  const { status, text, json, hasMore = false, code } = reply
+  const from = whoAnswered(step, reply)
+  const ory = readOry(reply)
+  const redirect = readRedirect(config.baseUrl, step, reply)
+  const fault = step === 'whoami' && status === 200 ? sessionFault(json, login) : ''
+  const extra = status === 200 && hasMore ? 'right JSON, and something else after it' : ''
+  const said = {
+    ory: [ory.otherCode && `error.code ${ory.otherCode}`, fault || extra, sentences(ory.texts)],
+    before: [redirect.place ? `it points to ${redirect.place}` : saidByOther(reply)],
+    proxy: [text],
+    nobody: [text],
+  }[from]
+  const isCut = /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/.test(code)
+  const isEndless = text.includes('Invalid EOF state') // a cut, in the words of undici's parser
+  return {
+    ...config,
+    ...STEPS[step],
+    ...reply,
+    ...ory,
+    ...redirect,
+    from,
+    said: said.filter(isText).join(': ') || 'nothing',
+    step,
+    hasMore,
+    fault,
+    isFlowStale: isStale,
+    isServerError: status >= 500 || ory.otherCode >= 500,
+    isGateway: (status >= 502 && status <= 504) || (status >= 520 && status <= 530), // Cloudflare's
+    isCut: isCut || isEndless,
+    isLost: isCut || isEndless || /^(ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)$/.test(code),
+    isUntrusted: /^(DEPTH_ZERO_SELF|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)_)/.test(code),
+    isConnected: isConnected(),
+  }
+}
+
+/**
+ * Tells whose answer it is. Ory's is JSON with what was promised, with a flow (ui), or with an
+ * error whose code is a number. What Ory never says, or says of web hooks alone, is a gateway's;
+ * and so are the errors of Oathkeeper, which words them in the same way.
+ */
+function whoAnswered(step: Step, reply: Reply): 'ory' | 'before' | 'proxy' | 'nobody' {
+  const { status, headers, json, hasMore, isProxys } = reply
+  if (status === 0) return isProxys ? 'proxy' : 'nobody'
+  const { ui, error, session_token, active, identity }: Record<string, unknown> = Object(json)
+  const isPromised = (ui ?? session_token ?? active ?? identity ?? null) !== null
+  if (!isPromised && typeof field(error, 'code') !== 'number') return 'before'
+  if (status === 429 || status === 503) return 'before'
+  const isOfHook = step === 'submit' || hasMore
+  if ((status === 502 || status === 504) && !isOfHook) return 'before'
+  if (step === 'start' && status === 404 && !hasMore) return 'before' // there is no such project
+  if (/www-authenticate|cf-mitigated|x-amzn-waf/.test([...headers.keys()].join())) return 'before'
+  const words = `${textOf(field(error, 'reason'))} ${textOf(field(error, 'message'))}`
+  const isOathkeeper = /Access credentials are|not match any rules|multiple rules/.test(words)
+  return isOathkeeper ? 'before' : 'ory'
+}
+
+/**
+ * Reads Ory's JSON: its error, and the messages on the form and on its fields. The values of fields
+ * are not read. The words are Ory's own; a web hook can word and number messages as it likes.
+ */
+function readOry({ status, headers, json }: Reply) {
+  const { error, ui, active }: Record<string, unknown> = Object(json)
+  const { id, code, reason, message }: Record<string, unknown> = Object(error)
+  const parts = [ui, ...list(field(ui, 'nodes'))].flatMap((part) => list(field(part, 'messages')))
+  const messages = parts.map((one) => ({
+    id: textOf(field(one, 'id')),
+    text: textOf(field(one, 'text')),
+    type: textOf(field(one, 'type')),
+  }))
+  const ids = [textOf(id), ...messages.map((one) => one.id), headers.get('ory-error-id') ?? '']
+  return {
+    ids: [...new Set(ids.filter(isText))],
+    words: `${textOf(reason)}\n${textOf(message)}`,
+    messages,
+    texts: [reason, message, ...messages.map((one) => one.text)],
+    otherCode: typeof code === 'number' && code !== status ? code : 0,
+    isPasswordRight: active === 'password', // Kratos sets it once it has compared the password
+  }
+}
+
+/** What somebody else said: in JSON, as the title of a page, or as a text; with Cloudflare's id. */
+function saidByOther({ status, headers, text, json }: Reply): string {
+  const { title, detail, message, error, error_code }: Record<string, unknown> = Object(json)
+  const number = typeof error_code === 'number' && `error code ${error_code}`
+  const nested = [field(error, 'reason'), field(error, 'message')]
+  const inJson = sentences([title, detail, message, error, ...nested, number])
+  const [, ofPage = ''] = /<title[^<>]*>(.*?)<\/title/is.exec(text.slice(0, 8192)) ?? []
+  const page = ofPage.trim() ? `a page titled "${ofPage.trim()}"` : 'an untitled page'
+  const plain = status < 300 ? 'no JSON' : text.trim() || 'nothing' // a 2xx could hold a token
+  const ofBody = /^\s*</.test(text) ? page : plain
+  const ray = headers.get('cf-ray')
+  const said = json === undefined ? ofBody : inJson || 'JSON without an error message'
+  return `${said}${ray ? ` (cf-ray ${ray})` : ''}`
+}
+
+/** Joins texts as sentences, each once. */
+function sentences(texts: readonly unknown[]): string {
+  const each = new Set(texts.filter(isText).map((text) => text.trim()))
+  return [...each].join('; ').replace(/([.!?]);/g, '$1')
+}
+
+/** Reads where a redirect points to, and what BASE_URL should be if that is Ory. */
+function readRedirect(baseUrl: string, step: Step, { status, headers }: Reply) {
+  const { path } = STEPS[step]
+  const location =
+    (status >= 300 && status < 400 && status !== 304 && headers.get('location')) || ''
+  // No URI holds a backslash. As / it would be shown, and part what is escaped with it.
+  const isUri = URL.canParse(location, baseUrl + path) && !location.includes('\\')
+  if (!isUri || location === '') return { place: '', target: '' }
+  const [base, to] = [new URL(baseUrl), new URL(location, baseUrl + path)]
+  const place = `${to.protocol}//${to.host}${to.pathname}`
+  const target = place.endsWith(path) ? place.slice(0, -path.length) : `${to.protocol}//${to.host}`
+  const isToHttps = base.protocol === 'http:' && to.protocol === 'https:'
+  const isLess = base.protocol === 'https:' && to.protocol === 'http:' // never advised
+  const isOrys = place.endsWith(path) || (isToHttps && to.hostname === base.hostname)
+  const isMoved = step === 'start' && isOrys && !isLess && target !== baseUrl
+  // Up to v1.3 the admin port redirects to itself; later, to the public address.
+  const redirect = target === `${baseUrl}/admin` ? 'admin port' : isMoved ? 'moved' : 'elsewhere'
+  return { place, target, redirect } as const
+}
+
+// ---- The report
 
 /** What is told of a failure: a line each, and no secrets. */
 type Failure = {
   exit_code: 1 | 2 | 3 | 4
   step: string
   request?: string
-  status?: number | undefined
-  ory_ids?: string[]
-  variables?: readonly string[] | undefined
+  status?: number
+  ory_ids?: readonly string[]
+  variables?: readonly string[]
   error: string
-  hint: string
+  expected?: string
+  got?: string
+  hints: readonly string[]
 }
 
 /** The one error of this program. */
 class LoginError extends Error {
   readonly failure: Failure
-  constructor(failure: Failure, remark = '') {
-    super(failure.error + remark)
-    this.failure = { ...failure, error: this.message }
+  constructor(failure: Failure) {
+    super(failure.error)
+    this.failure = failure
   }
 }
 
-/** What a failure means: the first row of MEANINGS that fits. */
-export function meaningOf(step: Step, facts: readonly string[]): Row {
-  const isThere = (fact: string) => facts.includes(fact)
-  const fits = ([when]: Row) => when.split(' + ').every((part) => part.split('|').some(isThere))
-  const { before, [step]: ofStep, any } = MEANINGS
-  return [...before, ...ofStep, ...any].find(fits) ?? OTHERWISE
-}
+/** Builds the report of a failure, and says how often the step may be tried. */
+function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries: number } {
+  const { baseUrl, password, proxy, unset } = run.config
+  const { name, method, path, expected } = STEPS[step]
+  const evidence = readReply(run, step, reply)
+  const [, exit_code, error, hints, tries = 1] = meaningOf(evidence)
+  const token = run.login?.session_token ?? field(reply.json, 'session_token')
+  const safe = (line: string) => show(line, [password, token].filter(isText))
 
-type Seen = Pick<Run, 'config' | 'login'> & { connection?: Connection }
-
-/** Reads what came in place of a promise: its facts for MEANINGS, and the words that tell most. */
-export function readAnswer({ config, login, connection }: Seen, step: Step, received: Received) {
-  const { came, text, status, headers } = received
-  // Where a web hook fails before login, Ory sends two documents: its error, then the flow.
-  const [line = '', ...lines] = text.split('\n')
-  const body = received.body ?? parseJson(line)
-  const isTwo = received.body === undefined && lines.join('').trim() !== ''
-  const isPage = body === undefined && /^\s*</.test(text)
-  const ory = readOry(body, status)
-  const ids = [...ory.ids, headers?.get('ory-error-id')].filter(isText)
-  const code = came.replace('PROXY ', '')
-  const words = status ? ory.words : text
-  const kinds = Object.keys(KINDS).filter((kind) => KINDS[kind]?.test(code))
-  const redirect =
-    status && /^3(?!04)/.test(came) ? readRedirect(config.baseUrl, step, headers) : undefined
-  const facts = [
-    status && 'answer',
-    ...came.split(' '),
-    ...(status ? [`${came[0]}xx`] : kinds),
-    ...WORDS.filter((quoted) => words.includes(quoted.slice(1, -1))),
-    ...ids.map((id) => `#${id}`),
-    ...ory.facts,
-    redirect?.fact,
-    body !== undefined && isTwo && 'two documents',
-    isPage && 'page',
-    text.trim() === 'Client sent an HTTP request to an HTTPS server.' && 'plain http',
-    headers?.has('cf-mitigated') && 'cf-mitigated',
-    headers?.has('www-authenticate') && 'www-authenticate',
-    config.baseUrl.startsWith('https:') && 'https',
-    config.hasExtraCertificates && 'extra certificates',
-    connection?.proxy && 'through a proxy',
-    step === 'whoami' && status === 200 && sessionFault(body, login),
-  ]
-  const [, title = ''] = /<title[^<>]*>(.*?)<\/title/is.exec(text.slice(0, 8192)) ?? []
-  const active = step === 'whoami' ? field(body, 'active') : undefined
-  const texts = [
-    redirect?.text,
-    ...ory.texts,
-    active !== undefined && Object(active) !== active && `active: ${JSON.stringify(active)}`,
-    isPage && !redirect && (title.trim() ? `a page titled "${title.trim()}"` : 'an untitled page'),
-    headers?.has('cf-ray') && `cf-ray ${headers.get('cf-ray')}`,
-  ]
-  // Where Ory says nothing, the text itself; but not that of a 200, which could hold a token.
-  const other =
-    body !== undefined ? 'JSON that says no more' : status === 200 ? 'no JSON' : text.trim()
-  return {
-    facts: facts.filter(isText),
-    ids: [...new Set(ids)],
-    text: texts.filter(isText).join(': ') || other || 'nothing',
-    target: redirect?.target ?? '',
-  }
-}
-
-/**
- * Reads Ory's JSON. Its ids and words stand in `error`, or in the messages of the form and of its
- * fields; the values of fields are not read, the identifier is among them.
- */
-function readOry(body: unknown, status: number | undefined) {
-  const [error, ui] = [field(body, 'error'), field(body, 'ui')]
-  const { id, code, reason, message }: Record<string, unknown> = Object(error)
-  const otherCode = typeof code === 'number' && code !== status ? String(code) : ''
-  const parts = [ui, ...list(field(ui, 'nodes'))]
-  const messages = parts.flatMap((part) => list(field(part, 'messages')))
-  const of = (key: string) => messages.map((each) => field(each, key))
-  const ids = [id, ...of('id')].map((each) => (typeof each === 'number' ? String(each) : each))
-  // A hook words its messages as it likes. Ory's own are those of an error, and of an empty field.
-  const own = [reason, message, ...(ids.includes('4000002') ? of('text') : [])]
-  const words = own.filter(isText).join('\n')
-  const facts = [
-    Object(error) === error && 'error',
-    messages.length > 0 && 'message',
-    of('type').includes('info') && 'info',
-    field(body, 'active') === 'password' && 'active password',
-    /^5\d\d$/.test(otherCode) && 'code 5xx',
-  ]
-  const told = new Set([reason, message, error, field(body, 'message'), ...of('text')])
-  return { ids, words, facts, texts: [otherCode && `error.code ${otherCode}`, ...told] }
-}
-
-/** Reads where a redirect points to, and what BASE_URL should be if an Ory project is there. */
-function readRedirect(baseUrl: string, step: Step, headers: Headers | undefined) {
-  const { path } = STEPS[step]
-  const [asked, location] = [baseUrl + path, headers?.get('location')]
-  const to = location && URL.canParse(location, asked) ? new URL(location, asked) : undefined
-  if (!to?.host) return { fact: '', text: 'it names no place to go to', target: '' }
-  const base = new URL(baseUrl)
-  const place = `${to.protocol}//${to.host}${to.pathname}`
-  const target = place.endsWith(path) ? place.slice(0, -path.length) : `${to.protocol}//${to.host}`
-  const isLess = base.protocol === 'https:' && to.protocol === 'http:' // never advised
-  const isMore = base.protocol === 'http:' && to.protocol === 'https:'
-  const isMoved = place.endsWith(path) || (isMore && to.hostname === base.hostname)
-  const isAdmin = target === `${baseUrl}/admin` // up to v1.3 so; later it points to the public API
-  const fact = isAdmin ? 'admin' : isMoved && target !== baseUrl ? 'moved' : 'other path'
-  return { fact: isLess ? '' : fact, text: `it points to ${place}`, target }
-}
-
-/** What IDENT and PASS may hold by mistake: hints where Ory refused them. */
-const MISTAKES: readonly [pattern: RegExp, mistake: string][] = [
-  [/^\s|\s$/, 'begins or ends with white space, which counts'],
-  [/^\s*(["'`]).*\1\s*$/s, 'is in quotes, which were sent as a part of it'],
-  [/^\s*(["'`])(?!.*\1\s*$)/s, 'begins with a quote that is not closed'],
-  [/^\s*[\u2018-\u201f\u00ab\u00bb]/, 'begins with a typographic quote, which is a part of it'],
-]
-
-const mistakesIn = (name: string, value: string): string[] =>
-  MISTAKES.filter(([pattern]) => pattern.test(value)).map(([, mistake]) => `${name} ${mistake}`)
-
-/** Words a failure: its step, what was expected, what came, what that means, and what to do. */
-function explain(run: Run, step: Step, received: Received): { failure: Failure; tries: number } {
-  const { baseUrl, shownUrl, identifier, password, isCut, unset } = run.config
-  const { name, method, path, status, promise } = STEPS[step]
-  const { facts, ids, text, target } = readAnswer(run, step, received)
-  const [, exit_code, means, hint, tries = 1] = meaningOf(step, facts)
-  const token = run.login?.session_token ?? field(received.body, 'session_token')
-  const secrets = [password, identifier, ...partsOf(token)]
-  const safe = (each: string) => show(each, secrets)
-  // Of where a redirect points to, only a part is shown; but all of it counts.
-  const location = received.headers?.get('location') ?? ''
-  const told = repeatsSecret(location.slice(0, 2000), secrets) ? WITHHELD : safe(text)
-  const ory_ids = ids.slice(0, 8).map(safe)
-  const got = [received.came, ...ory_ids].join(' ')
-  const { proxy } = run.connection
-
-  const isOfHook = facts.includes('active password') // whatever id it chose
-  const isRefused = step === 'submit' && !isOfHook && /\b400000[26]\b/.test(ids.join())
-  const hints = [
-    hint.replace('{target}', () => safe(target)),
-    ...(isRefused ? [...mistakesIn('IDENT', identifier), ...mistakesIn('PASS', password)] : []),
-    isRefused && isCut && 'in .env, PASS is cut at its #: put it into single quotes',
-    isRefused && unset.includes('IDENT') && 'the demo identity was sent: does this Ory have it?',
-    unset.includes('BASE_URL') && 'BASE_URL is not set, so the demo default was asked',
-    !received.status && baseUrl === DEMO.BASE_URL && 'npm run demo shows a login with no server',
-  ]
-  const done = step === 'logout' ? 'the login is verified, but its session is left behind: ' : ''
+  const ory_ids = evidence.from === 'ory' ? evidence.ids.slice(0, 8) : []
+  const came = reply.code || String(reply.status)
+  const got = safe(`${[came, ...ory_ids].join(' ')}: ${evidence.said}`)
+  const isShown = got !== WITHHELD
   const failure = {
     exit_code,
     step: name,
-    request: `${method} ${shownUrl}${path}${proxy ? ` through the proxy ${safe(proxy)}` : ''}`,
-    status: received.status,
-    ory_ids,
-    error: `${done}${means}: expected ${status} with ${promise}, got ${got}: ${told}`,
-    hint: hints.filter(isText).join('; '),
+    request: safe(`${method} ${baseUrl}${path}${proxy ? ` through the proxy ${proxy.host}` : ''}`),
+    ...(reply.status && { status: reply.status }),
+    ory_ids: isShown ? ory_ids.map(safe) : [],
+    error,
+    expected,
+    got: isShown ? got : `${came}: ${WITHHELD}`,
+    // What was found in this run comes first, and general advice last.
+    hints: [
+      step === 'logout' && 'the login is verified; only its session is left behind',
+      unset.includes('BASE_URL') && 'BASE_URL is not set, so the demo default was asked',
+      ...(typeof hints === 'function' ? [hints(evidence)].flat().map(safe) : [hints].flat()),
+      !reply.status && baseUrl === DEMO.BASE_URL && 'npm run demo shows a login with no server',
+    ].filter(isText),
   }
   return { failure, tries }
 }
 
-// ---- Secrets
+/** The report for a person: what is wrong, the evidence, and what to do. */
+function describe({ step, request, status, error, expected, got, hints }: Failure, id = '') {
+  const rows: [label: string, text?: string | undefined][] = [
+    ['step', request && `${step}: ${request}`],
+    ['expected', expected],
+    ['got', got],
+    ...hints.map((hint): [string, string] => ['hint', hint]),
+    ['trace', status ? `x-request-id ${id}` : ''], // only a server can have logged it
+  ]
+  const lines = rows.flatMap(([label, text]) => (text ? `  ${label.padEnd(10)}${text}` : []))
+  return [error, ...lines].join('\n')
+}
 
-/** Ory takes no password under 6 characters. What is shorter is no secret: it occurs by chance. */
-const SHORTEST_SECRET = 6
-/** So much of a secret, from its beginning, tells it. */
-const TELLING_PART = 24
-/** Undoing escapes ends here: a text with more readings is not worth showing. */
-const MOST_READINGS = 200
+/** The same for the page of a red job in GitHub Actions, as a command to its runner. */
+function annotate({ step, error, got, hints }: Failure): string {
+  const text = [error, got, ...hints].filter(isText).join('\n')
+  const data = text.replaceAll('%', '%25').replaceAll('\n', '%0A')
+  return `::error title=ory-login%3A ${step}::${data}`
+}
+
+/** What goes to stdout: the two lines of a verified session, or JSON, and else nothing. */
+function result(run: Run | undefined, failure: Failure | undefined, isJson: boolean): string {
+  const { config, login, session, steps = [], request_id } = run ?? {}
+  const { session_token = '' } = login ?? {}
+  const password = config?.password ?? ''
+  const safe = (value: unknown) => (isText(value) ? show(value, [password, session_token]) : '')
+  // Of a token at most 24 characters are shown, and at least 15 are not.
+  const start = session_token.slice(0, Math.max(0, Math.min(24, session_token.length - 15)))
+  const verified = session && {
+    token: repeatsSecret(start, [password]) ? WITHHELD : `${toLine(start)}…`,
+    identity_id: safe(session.identity.id),
+    session_id: safe(session.id),
+    expires_at: safe(session.expires_at),
+    logged_out: !failure && config?.logout === true,
+  }
+  if (!isJson)
+    return verified ? `token: ${verified.token}\nidentity_id: ${verified.identity_id}\n` : ''
+  const base_url = config && show(config.baseUrl, [password])
+  const value = { ok: !failure, ...verified, ...failure, base_url, request_id, steps }
+  return `${JSON.stringify(value)}\n`
+}
+
+// ---- Secrets: no escaping and no mistaken encoding changes their ASCII letters and digits
+
+/** So many of them in a row give a secret away. */
+const TELLING_RUN = 12
+/** A secret with fewer of them cannot be known in another spelling. Ory takes no shorter one. */
+const SHORTEST = 6
 const WITHHELD = '(withheld: it repeats a secret)'
 
-const character = (digits: string, radix: number): string =>
-  String.fromCodePoint(Math.min(Number.parseInt(digits, radix), 0x10ffff))
-const NAMED: Readonly<Record<string, string>> = { AMP: '&', LT: '<', GT: '>', QUOT: '"', APOS: "'" }
-/** What stands behind a backslash, in JSON or in a shell. */
-function unescaped(code: string): string {
-  if (/^[ux]./i.test(code)) return character(code.slice(1), 16)
-  if (/^\d{3}/.test(code)) return character(code, 8)
-  return /[bfnrt]/.test(code) ? ' ' : code
-}
-
-/** How characters are escaped. */
-const ESCAPES: readonly [pattern: RegExp, decode: (code: string) => string][] = [
-  [/\\(u[\dA-F]{4}|x[\dA-F]{2}|[0-3][0-7]{2}|[\s\S])/gi, unescaped],
-  [/%([\dA-F]{2})/gi, (code) => character(code, 16)], // URLs and forms, byte by byte
-  [/&#X([\dA-F]{1,6});?/gi, (code) => character(code, 16)], // HTML, XML
-  [/&#(\d{1,7});?/g, (code) => character(code, 10)],
-  [/&([A-Z]+);/gi, (code) => NAMED[code.toUpperCase()] ?? ''], // the rest are not ASCII
+/** How a character is written by its number, and in which radix. */
+const ESCAPES: readonly [pattern: RegExp, radix: number][] = [
+  [/\\u([\dA-Fa-f]{4})/g, 16], // JSON
+  [/\\u\{([\dA-Fa-f]+)\}/g, 16], // JavaScript, Rust
+  [/\\U([\dA-Fa-f]{8})/g, 16], // C, Go, Python
+  [/\\x([\dA-Fa-f]{2})/g, 16], // C, a shell
+  [/\\([0-3][0-7]{2})/g, 8], // C, a shell
+  [/%u([\dA-Fa-f]{4})/g, 16], // JavaScript's escape()
+  [/%([\dA-Fa-f]{2})/g, 16], // a URL, byte by byte
+  [/&#[xX]([\dA-Fa-f]+);?/g, 16], // HTML, XML
+  [/&#(\d+);?/g, 10],
 ]
-
-/** A text as it is, and with its escapes undone in whatever order; the set grows as it is read. */
-function readingsOf(text: string): Set<string> {
-  const readings = new Set([text])
-  for (const reading of readings) {
-    if (readings.size >= MOST_READINGS) break
-    readings.add(stripVTControlCharacters(reading))
-    for (const [pattern, decode] of ESCAPES)
-      readings.add(reading.replace(pattern, (_, code) => decode(code)))
-  }
-  return readings
+function undoEscapes(text: string): string {
+  const character = (digits: string, radix: number) =>
+    String.fromCodePoint(Math.min(Number.parseInt(digits, radix), 0x10ffff))
+  const named = text
+    .replace(/\\[abefnrtv]|&(?!amp;)[A-Za-z][\dA-Za-z]{1,31};/g, ' ') // none is a letter or a digit
+    .replace(/\\(?![\dA-Za-z])/g, '')
+    .replaceAll('&amp;', '&') // which can begin another one
+  return ESCAPES.reduce(
+    (now, [pattern, radix]) => now.replace(pattern, (_, digits) => character(digits, radix)),
+    named,
+  )
 }
 
-/** What is left of Latin-1 that is read as UTF-8: each letter beyond ASCII is lost (\ufffd). */
-const asUtf8 = (text: string): string => Buffer.from(text, 'latin1').toString()
-/** A secret as it is, and in the encodings that it is mistaken for. */
-function spellingsOf(secret: string): string[] {
-  const bytes = Buffer.from(secret)
-  // Without `stream`, some versions of Node take windows-1252 for Latin-1.
-  const windows1252 = new TextDecoder('windows-1252').decode(bytes, { stream: true })
-  return [secret, bytes.toString('latin1'), windows1252, asUtf8(secret)]
+/** The ASCII letters and digits of a text: as it is; with escapes undone once; with all undone. */
+function readings(text: string): string[] {
+  const once = undoEscapes(text)
+  const all = [2, 3, 4, 5].reduce(undoEscapes, once)
+  return [
+    ...new Set([text, once, all].map((each) => each.replace(/[^\dA-Za-z]/g, '').toLowerCase())),
+  ]
 }
 
-/** What is compared: all; all but white space; all but what escaping adds; letters and digits. */
-const LOOKS: readonly ((text: string) => string)[] = [
-  (text) => text.replace(/[\p{C}\p{Z}]+/gu, ' ').trim(),
-  (text) => text.replace(/[\p{C}\p{Z}]/gu, ''),
-  (text) => text.replace(/[\p{C}\p{Z}\\+'"]/gu, ''),
-  (text) => text.replace(/[^\p{L}\p{N}]/gu, ''),
-]
-const fold = (text: string): string => text.normalize('NFC').toLowerCase().toUpperCase()
-
-/** Of a token at most 24 characters are shown, and at least 15 are not. */
-const shownOf = (token: string): string =>
-  token.slice(0, Math.max(0, Math.min(24, token.length - 15)))
-/** A token is secret without its constant prefix as well, and so is the part that is not shown. */
-const partsOf = (token: unknown): string[] =>
-  isText(token) ? [token, token.replace(/^ory_st_/, ''), token.slice(shownOf(token).length)] : []
-
-/** Whether a text repeats one of the secrets, in whatever escaping, case, or mistaken encoding. */
+/** Whether a text repeats one of the secrets, or a telling part of it, in whatever escaping. */
 export function repeatsSecret(text: string, secrets: readonly string[]): boolean {
-  const spellings = secrets.flatMap(spellingsOf).map(fold)
-  const readings = [...readingsOf(text)]
-  const folded = readings.flatMap((reading) => [fold(reading), fold(asUtf8(reading))])
-  const isRepeated = (look: (text: string) => string): boolean => {
-    const parts = spellings.map((secret) => look(secret).normalize('NFC').slice(0, TELLING_PART))
-    const telling = parts.filter((part) => part.length >= SHORTEST_SECRET)
-    const seen = folded.map((reading) => look(reading).normalize('NFC'))
-    return telling.some((part) => seen.some((reading) => reading.includes(part)))
-  }
-  return readings.length >= MOST_READINGS || LOOKS.some(isRepeated)
+  const runsOf = (reading: string, size: number) =>
+    Array.from({ length: Math.max(0, reading.length - size + 1) }, (_, start) =>
+      reading.slice(start, start + size),
+    )
+  const seen = readings(text)
+  return secrets.some((secret) => {
+    const [asItIs = '', ...undone] = readings(secret.slice(0, 10_000))
+    if (asItIs.length < SHORTEST)
+      // Only a text in which nothing can be escaped is known not to repeat it.
+      return secret.length >= SHORTEST && (!/^[\w .,:;'()/-]*$/.test(text) || text.includes(secret))
+    return [asItIs, ...undone.filter(({ length }) => length >= SHORTEST)].some((spelled) => {
+      const size = Math.min(TELLING_RUN, spelled.length)
+      const telling = new Set(runsOf(spelled, size))
+      return seen.some((reading) => runsOf(reading, size).some((run) => telling.has(run)))
+    })
+  })
 }
 
-/**
- * Makes any text safe to show: one line of at most 250 characters, without escape sequences,
- * secrets, or commands of a CI (Azure Pipelines obeys a ##).
- */
+/** Cuts a cleaned text, and takes commands of a CI out of it (Azure Pipelines obeys a ##). */
+const toLine = (text: string): string =>
+  text.replace(/#(?=#)/g, '# ').replace(/^(.{249}).{2,}$/u, '$1…')
+
+/** Makes any text fit to be shown, in one line of 250 characters; or withholds it whole. */
 export function show(text: string, secrets: readonly string[]): string {
-  const part = text.trim().replace(/\s+/g, ' ').slice(0, 2000)
-  const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(part) // of Ory, whosever it is
-  if (isKey || repeatsSecret(part, secrets)) return WITHHELD
-  const line = stripVTControlCharacters(part).replace(/[\p{C}\p{Z}]+/gu, ' ')
-  return line.replace(/#(?=#)/g, '# ').replace(/^(.{249}).{2,}$/u, '$1…')
+  const part = text.slice(0, 20_000) // a megabyte of escape sequences takes long to clean
+  const clean = stripVTControlCharacters(part)
+    .replace(/[\p{C}\p{Z}]+/gu, ' ')
+    .trim()
+  const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(clean) // of Ory, whosever it is
+  const isSecret = isKey || repeatsSecret(clean, secrets) || repeatsSecret(part, secrets)
+  return isSecret ? WITHHELD : toLine(clean)
 }
 
 // ---- Requests
 
-/** A run under way. */
+/** A run under way: what is set up, and what has come so far. */
 interface Run {
   config: Config
-  connection: Connection
-  say: Say
+  dispatcher: Dispatcher
+  isConnected: () => boolean
+  note: (text: string) => unknown
   /** In ms, on the clock of performance.now(). */
   deadline: number
   /** Resolves with what ends a run from outside: its time is up, or an error reached nobody. */
-  stopped: Promise<Received>
+  stopped: Promise<Reply>
   /** Ory logs it, and repeats it in its answers. */
   request_id: string
-  steps: StepRecord[]
+  /** The times of a step are those of its answers, and of the waits between them. */
+  steps: {
+    name: string
+    status: number | null
+    attempts: number
+    duration_ms: number
+    waited_ms: number
+  }[]
+  /** Whether the last answer was old when it came, as that of a cache is. */
+  isStale: boolean
   login?: Login
   session?: Session
-}
-/** A step so far; the times are those of its answers, and of the waits between them. */
-type StepRecord = {
-  name: string
-  status: number | null
-  attempts: number
-  duration_ms: number
-  waited_ms: number
 }
 type Sent = { query?: Record<string, string>; headers?: Record<string, string>; body?: object }
 
 /**
- * Takes one step: sends its request, again where the failure is worth it and the wait fits into the
- * time left, and gives the body that Ory promises. Throws a LoginError for anything else.
+ * Sends a step's request, retrying while the failure is retryable and time remains, and returns the
+ * body that Ory promises. Throws a LoginError for anything else.
  */
-async function take<Body>(
+async function callOry<Body>(
   run: Run,
   step: Step,
   sent: Sent,
   isPromised: (body: unknown) => body is Body,
 ): Promise<Body> {
   const { name, method, path, status } = STEPS[step]
-  const record: StepRecord = { name, status: null, attempts: 0, duration_ms: 0, waited_ms: 0 }
+  const record: Run['steps'][number] = {
+    name,
+    status: null,
+    attempts: 0,
+    duration_ms: 0,
+    waited_ms: 0,
+  }
   run.steps.push(record)
-  for (let attempt = 1; ; attempt++) {
+  for (let isLost = false; ; ) {
+    const attempt = ++record.attempts
     const began = performance.now()
-    record.attempts = attempt
-    const received = await Promise.race([exchange(run, step, sent), run.stopped])
+    const reply = await Promise.race([sendOnce(run, step, sent), run.stopped])
     const ms = Math.round(performance.now() - began)
     record.duration_ms += ms
-    record.status = received.status ?? null
-    const url = `${run.config.shownUrl}${path}`
-    if (run.config.verbose) run.say(`${name}: ${method} ${url}: ${received.came} in ${ms} ms`)
-    // At a second try to log out, Ory's 403 means that the first one did: its answer was lost.
-    const isRefusal = received.status === 403 && field(received.body, 'error') !== undefined
-    const isGone = step === 'logout' && attempt > 1 && isRefusal
-    if ((received.status === status || isGone) && isPromised(received.body)) return received.body
+    record.status = reply.status || null
+    const came = reply.code || String(reply.status)
+    if (run.config.verbose) run.note(`${name}: ${method} ${path}: ${came} in ${ms} ms`)
+    // A log out whose answer was lost may have been done: then Ory does not know the token now.
+    const isUnknownToken =
+      reply.status === 403 && reply.text.includes('Session Token could not be found')
+    const isGone = step === 'logout' && isLost && isUnknownToken
+    if (((reply.status === status && !reply.hasMore) || isGone) && isPromised(reply.json)) {
+      const expires_at = Date.parse(textOf(field(reply.json, 'expires_at')))
+      run.isStale = reply.headers.has('age') || expires_at < Date.now()
+      return reply.json
+    }
 
-    const { failure, tries } = explain(run, step, received)
-    const wait = Math.round(waitMs(attempt, received))
-    const next = `attempt ${attempt + 1} of ${tries} is due in ${Math.ceil(wait / 100) / 10} s`
-    const isLate = performance.now() + wait >= run.deadline
-    if (tries === 1) throw new LoginError(failure)
-    if (attempt >= tries) throw new LoginError(failure, `, at attempt ${attempt} of ${tries}`)
-    if (isLate) throw new LoginError(failure, `; ${next}, and --timeout leaves no time for that`)
-    run.say(`note: ${name}: got ${received.came}; ${next}`)
+    const { failure, tries } = explain(run, step, reply)
+    const fail = (remark: string) => new LoginError({ ...failure, got: `${failure.got}${remark}` })
+    if (tries === 1) throw fail('')
+    const which = `attempt ${attempt} of ${tries}`
+    if (attempt === tries) throw fail(` (${which})`)
+    const wait = Math.round(waitMs(attempt, reply))
+    const due = `in ${Math.ceil(wait / 100) / 10} s`
+    if (performance.now() + wait >= run.deadline)
+      throw fail(` (${which}; the next one is due ${due}, and --timeout leaves no time for it)`)
+    run.note(`${name}: got ${came}; attempt ${attempt + 1} of ${tries} is due ${due}`)
     await sleep(wait)
     record.waited_ms += wait
+    isLost = reply.status === 0
   }
 }
 
 /**
  * How long to wait before the next attempt, in ms: what the server asks, in whole seconds or as a
  * date, and at least a backoff, since Ory Network's usual x-ratelimit-reset is 0. Ory Network names
- * one such value for each of its limits, and the longest counts.
+ * one such value for each of its limits, and the longest counts. A value of more than an hour is no
+ * wait: other gateways name the reset in seconds since 1970.
  */
-export function waitMs(attempt: number, { status, headers }: Pick<Received, 'status' | 'headers'>) {
-  const after = headers?.get('retry-after') ?? ''
-  const resets = headers?.get('x-ratelimit-reset')?.split(',') ?? []
-  const seconds = [after, ...resets].filter((text) => /^\s*\d+\s*$/.test(text)).map(Number)
-  const date = new Date(after)
-  const untilDate = date.toUTCString() === after ? date.getTime() - Date.now() : 0
+export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status' | 'headers'>) {
+  const after = headers.get('retry-after') ?? ''
+  const values = [after, headers.get('x-ratelimit-reset') ?? ''].join().split(',')
+  const seconds = values.filter((value) => /^\s*\d+\s*$/.test(value)).map(Number)
+  const date = /^[A-Za-z]/.test(after) ? Date.parse(after.replace(/( GMT)?$/, ' GMT')) : 0
+  const asked = [...seconds.map((each) => each * 1000), date - Date.now()]
   const backoff = attempt * (status === 429 ? 1000 : 250)
-  const asked = Math.min(Math.max(0, ...seconds), 1e6) * 1000
-  return Math.max(backoff, untilDate, asked) + (Math.random() * backoff) / 2
+  const longest = Math.max(backoff, ...asked.filter((ms) => ms <= 3_600_000))
+  return longest + (Math.random() * backoff) / 2
 }
 
 /** So much of a body is read, in bytes after decompression. Ory's have some thousand. */
 const BODY_BYTES = 2 ** 20
 
-/** Sends the request of a step once, and gives what came. */
-async function exchange(run: Run, step: Step, { query, headers, body }: Sent): Promise<Received> {
-  const { dispatcher } = run.connection
-  const { method, path } = STEPS[step]
-  const url = `${run.config.baseUrl}${path}${query ? `?${new URLSearchParams(query)}` : ''}`
+/** Sends a step's request once, and returns what came. This is the one place that sends. */
+async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): Promise<Reply> {
+  const { baseUrl, proxy, isHttps } = run.config
+  const { name, method, path } = STEPS[step]
   const request = {
     method,
     headers: {
@@ -729,374 +849,372 @@ async function exchange(run: Run, step: Step, { query, headers, body }: Sent): P
     },
     body: body ? JSON.stringify(body) : null,
     redirect: 'manual', // followed, a redirect could take the password or the token elsewhere
-    dispatcher,
+    dispatcher: run.dispatcher,
   } as const
-  const stop = tellWaiting(run, STEPS[step].name)
+  const began = performance.now()
+  const seconds = () => Math.round((performance.now() - began) / 1000)
+  const tell = () => run.note(`${name}: no answer yet after ${seconds()} s`)
+  const telling = setInterval(tell, 5000).unref()
   try {
+    const url = `${baseUrl}${path}${query ? `?${new URLSearchParams(query)}` : ''}`
     const response = await fetch(url, request)
     const chunks: Uint8Array[] = []
     let size = 0
     for await (const chunk of response.body ?? []) {
       size += chunk.length
-      if (size > BODY_BYTES)
-        return { came: 'BODY_TOO_LARGE', text: `more than ${BODY_BYTES} bytes` }
+      if (size > BODY_BYTES) return noAnswer('BODY_TOO_LARGE', `more than ${BODY_BYTES} bytes`)
       chunks.push(chunk)
     }
     const bytes = Buffer.concat(chunks)
     const text = new TextDecoder().decode(bytes)
-    const { status } = response
-    const json = isUtf8(bytes) ? parseJson(text) : undefined
-    return { came: String(status), text, status, headers: response.headers, body: json }
+    const json = isUtf8(bytes) ? readJson(text) : {}
+    return { status: response.status, headers: response.headers, text, ...json, code: '' }
   } catch (error) {
-    const cause = rootCause(error)
-    const { isDialling = false, proxyStatus = cause.came } = run.connection
-    return isDialling ? { came: `PROXY ${proxyStatus}`, text: cause.text } : cause
+    const reply = rootCause(error)
+    // Of a plain request the proxy is the server: all that fails is the proxy's.
+    return proxy && !isHttps ? { ...reply, isProxys: true } : reply
   } finally {
-    stop()
+    clearInterval(telling)
   }
 }
 
-/** Says what is waited for, after 3 s and then every 10 s, until it is stopped. */
-function tellWaiting(run: Run, name: string): () => void {
-  let waited = 3
-  const tell = () => {
-    run.say(`note: ${name}: no answer yet after ${waited} s`)
-    waited += 10
-    timer = setTimeout(tell, 10_000).unref()
-  }
-  let timer = setTimeout(tell, 3000).unref()
-  return () => clearTimeout(timer)
-}
-
-/** Gives undefined where the text is not the JSON of an object, which all of Ory's answers are. */
-function parseJson(text: string): unknown {
+/** Reads the JSON object that a text begins with: all of Ory's answers are one, or two. */
+function readJson(text: string): Pick<Reply, 'json' | 'hasMore'> {
   try {
     const value: unknown = JSON.parse(text)
-    return Object(value) === value ? value : undefined
-  } catch {
-    return undefined
+    return Object(value) === value ? { json: value } : {}
+  } catch (error) {
+    // Where a web hook fails before login, Ory sends its error and then the flow.
+    const [, end] = /after JSON at position (\d+)/.exec(String(error)) ?? []
+    return end ? { ...readJson(text.slice(0, Number(end))), hasMore: true } : {}
   }
+}
+
+const noAnswer = (code: string, text: string): Reply => {
+  return { status: 0, headers: new Headers(), text, code }
 }
 
 /** Finds the real cause, the deepest, behind fetch's "fetch failed" and "terminated". */
-function rootCause(error: unknown): Received {
-  if (!(error instanceof Error)) return { came: 'unknown', text: String(error) }
-  if (error.cause) return rootCause(error.cause)
+function rootCause(error: unknown): Reply {
+  if (!(error instanceof Error)) return noAnswer('unknown', String(error))
+  if (error.cause) {
+    const reply = rootCause(error.cause)
+    return error.message === PROXY_FAILED ? { ...reply, isProxys: true } : reply
+  }
   // A name with two addresses, both refused, gives an AggregateError without a text of its own.
   const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
   // OpenSSL's message is a line of numbers and paths; its reason has the words.
-  const text = errors.map((each) => field(each, 'reason') ?? field(each, 'message'))
-  const [code, told] = [field(error, 'code'), text.join(', ')]
-  if (!told && !isText(code)) return { came: 'NO_CAUSE', text: 'an error without code or text' }
-  return { came: isText(code) ? code : error.name, text: told }
+  const text = errors.map((each) => field(each, 'reason') ?? field(each, 'message')).join(', ')
+  const [, status] = /^Proxy response \((\d+)\)/.exec(text) ?? [] // to a CONNECT, in undici's words
+  if (status) return { ...noAnswer(status, text), isProxys: true }
+  const code = field(error, 'code')
+  return noAnswer(isText(code) ? code : error.name, text)
 }
-
-interface Connection {
-  dispatcher: Dispatcher
-  /** Host and port of the proxy, once it is used. */
-  proxy?: string
-  /** Whether what fails is the proxy's: it has not connected us yet, or it speaks for Ory. */
-  isDialling?: boolean
-  proxyStatus?: string
-}
+const PROXY_FAILED = 'the proxy did not connect'
 
 /**
- * Opens the one connection of a run, through the proxy that the variables name for it, if any. The
- * time has its limit in main alone, so those of undici are off.
+ * Opens the one connection of a run, through the proxy if one is in use. The time has its limit in
+ * main alone, so undici's own limits are off.
  */
-function openConnection(config: Config): Connection {
-  const { httpProxy, httpsProxy, noProxy } = config
+function openConnection({ baseUrl, proxy }: Config): Pick<Run, 'dispatcher' | 'isConnected'> {
   const connect = {
     rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     timeout: 0,
     autoSelectFamilyAttemptTimeout: 3000, // Node's 250 ms are too short for a far host
   }
-  const open = (origin: string | URL, options: object) =>
-    new Client(origin, { ...options, headersTimeout: 0, bodyTimeout: 0 })
-  const { origin: ory } = new URL(config.baseUrl)
-
-  // Of a plain http request the proxy is the server; through https it connects us (CONNECT).
-  const connection: Connection = {
-    dispatcher: new EnvHttpProxyAgent({
-      connect,
-      proxyTls: connect,
-      requestTls: connect,
-      proxyTunnel: false,
-      httpProxy,
-      httpsProxy,
-      noProxy,
-      factory: (origin, options) => {
-        const { host, origin: asked } = new URL(origin)
-        if (asked !== ory) Object.assign(connection, { proxy: host, isDialling: true })
-        return open(origin, options)
-      },
-      clientFactory: ({ href, host }, options) => {
-        const client = open(href, options)
-        const dial = client.connect.bind(client)
-        // Of a proxy that refuses, undici does not tell the status; and one that hangs up it dials
-        // again, a thousand times a second, if it sees that error's code.
-        client.connect = async (request: Dispatcher.ConnectOptions) => {
-          Object.assign(connection, { proxy: host, isDialling: true, proxyStatus: undefined })
-          const opened = await dial(request).catch((cause) =>
-            Promise.reject(new Error('', { cause })),
-          )
-          if (opened.statusCode === 200) connection.isDialling = false
-          else connection.proxyStatus = String(opened.statusCode)
-          return opened
-        }
-        return client
-      },
-    }),
+  let isOpen = false
+  const open = (origin: string | URL, options?: object) => {
+    const client = new Client(origin, { connect, ...options, headersTimeout: 0, bodyTimeout: 0 })
+    return client.once('connect', () => {
+      isOpen = true
+    })
   }
-  return connection
+  // For https a proxy connects us. What fails there is the proxy's; and undici would dial one that
+  // hangs up again, thousands of times a second, if it saw the code of that error.
+  const openProxy = (url: URL, options: object) => {
+    const client = open(url.origin, options)
+    const connectUs = client.connect.bind(client)
+    client.connect = async (request: Dispatcher.ConnectOptions) =>
+      connectUs(request).catch((cause) => Promise.reject(new Error(PROXY_FAILED, { cause })))
+    return client
+  }
+  const tls = { proxyTls: connect, requestTls: connect }
+  const proxied = { ...tls, proxyTunnel: false, factory: open, clientFactory: openProxy }
+  const dispatcher = proxy
+    ? new ProxyAgent({ uri: proxy.url, ...proxied })
+    : open(new URL(baseUrl).origin)
+  return { dispatcher, isConnected: () => isOpen }
 }
 
 // ---- The set-up
 
 type Environment = Readonly<Record<string, string | undefined>>
-type Options = ReturnType<typeof readOptions>
-type Config = ReturnType<typeof readConfig> & Options
-
-/** A failure of the set-up: a matter of usage or configuration. */
-const mistaken = (step: string, error: string, hint: string, variables?: readonly string[]) =>
-  new LoginError({ exit_code: 2, step, variables, error, hint })
+type Config = ReturnType<typeof readConfig> & ReturnType<typeof readOptions>
 
 /** Reads the options. Throws a LoginError that repeats nothing: it could be a password. */
 function readOptions(args: string[]) {
+  const hints = [`the options are --${Object.keys(OPTIONS).join(', --')}`]
   const fail = (error: string) =>
-    mistaken('read options', error, `the options are --${Object.keys(OPTIONS).join(', --')}`)
+    new LoginError({ exit_code: 2, step: 'read options', error, hints })
+  const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true })
+  const unknown = tokens.find(
+    (token) => token.kind !== 'option' || !Object.hasOwn(OPTIONS, token.name),
+  )
+  if (unknown) {
+    hints.unshift('it is not repeated here, since it could be a password')
+    throw fail(`argument ${unknown.index + 1} is not an option of this program`)
+  }
   try {
     const { timeout, ...flags } = parseArgs({ args, options: OPTIONS }).values
     const seconds = /^\d*\.?\d+$/.test(timeout) ? Number(timeout) : 0
     if (seconds > 0 && seconds <= 3600) return { ...flags, timeoutMs: seconds * 1000 }
   } catch (error) {
-    const { came, text } = rootCause(error)
-    const isSafe = came === 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE'
-    throw fail(isSafe ? text.replace(/\.\s.*/s, '') : 'an argument is none of the options')
+    throw fail(rootCause(error).text.replace(/\.\s.*/s, ''))
   }
   throw fail('--timeout takes seconds, more than 0 and at most 3600')
 }
 
+const VARIABLES = ['BASE_URL', 'IDENT', 'PASS'] as const
+
+/** Throws a LoginError where variables are at fault. No value is repeated: it could be a secret. */
+function refuse(variables: readonly string[], fault: string | undefined, hint: string): undefined {
+  if (variables.length === 0 || !fault) return
+  const verb = variables.length > 1 ? 'are ' : 'is '
+  const error = `${variables.join(' and ')} ${fault.replace(/^is /, verb)}`
+  const hints = [hint]
+  throw new LoginError({ exit_code: 2, step: 'read configuration', variables, error, hints })
+}
+
 /** Reads .env where a variable is not in the environment. Throws a LoginError. */
 async function readDotenv(env: Environment): Promise<string> {
-  const fail = (fault: string) =>
-    mistaken('read configuration', `.env ${fault}`, 'make .env a text file in UTF-8', ['.env'])
+  if (VARIABLES.every((name) => env[name] !== undefined)) return ''
+  const hint = 'make .env a text file in UTF-8'
   let text = ''
   try {
-    if (VARIABLES.every((name) => env[name] !== undefined)) return ''
     const stat = fs.statSync('.env', { throwIfNoEntry: false })
     if (!stat) return ''
-    if (!stat.isFile() && !stat.isFIFO()) throw new Error('it is no file')
+    if (!stat.isFile() && !stat.isFIFO()) throw new Error('it is not a file')
     // A pipe is waited for in the event loop: a thread that waits cannot be ended.
     text = stat.isFIFO()
       ? await readText(new Socket({ fd: fs.openSync('.env', fs.constants.O_NONBLOCK) }))
       : fs.readFileSync('.env', 'utf8')
   } catch (error) {
-    throw fail(`cannot be read: ${rootCause(error).text}`)
+    refuse(['.env'], `cannot be read: ${rootCause(error).text}`, hint)
   }
-  if (text.includes('\0')) throw fail('holds NUL bytes, as a text in UTF-16 does')
+  if (text.includes('\0')) refuse(['.env'], 'contains NUL bytes, as a text in UTF-16 does', hint)
   return text
 }
 
-const VARIABLES = ['BASE_URL', 'IDENT', 'PASS'] as const
-const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY'] as const
-const URL_LIKE = 'it should look like https://your-slug.projects.oryapis.com'
+/** What is wrong with a BASE_URL, if anything. A check may rely on those before it. */
+function faultOfUrl(url: string): string | undefined {
+  if (/^["'`\u2018-\u201f]/.test(url)) return 'is in quotes, which are a part of it'
+  if (/[<>]/.test(url)) return 'still contains a placeholder such as <slug>'
+  if (!/^https?:\/\//i.test(url)) return 'does not begin with http:// or https://'
+  if (/[\p{C}\p{Z}]/u.test(url)) return 'contains white space or control characters'
+  if (!URL.canParse(url)) return 'is not a URL'
+  if (/[?#]/.test(url)) return 'has a query or a fragment'
+  const { username, password } = new URL(url)
+  return username || password ? 'contains a user name or a password' : undefined
+}
 
-/** What is wrong with variables. No value is repeated: a secret may stand in the wrong variable. */
-// biome-ignore format: a table; a row of BASE_URL may rely on those before it
-const FAULTS: readonly [readonly string[], (value: string) => boolean, string, string?][] = [
-  [VARIABLES, (value) => value.trim() === '',
-    'set, but empty', 'does this CI job get its secrets? In .env, an unquoted # ends a value'],
-  [VARIABLES, (value) => value.includes('\ufffd'),
-    'not in UTF-8', 'save .env as UTF-8, or set the variable in a UTF-8 locale'],
-  [['BASE_URL'], (url) => /^["'`\u2018-\u201f]/.test(url), 'in quotes, as a part of it'],
-  [['BASE_URL'], (url) => /[<>]/.test(url), 'still with a placeholder such as <slug>'],
-  [['BASE_URL'], (url) => !/^https?:\/\//i.test(url), 'without http:// or https://'],
-  [['BASE_URL'], (url) => /[\p{C}\p{Z}]/u.test(url),
-    'with white space or control characters within'],
-  [['BASE_URL'], (url) => !URL.canParse(url), 'not a URL'],
-  [['BASE_URL'], (url) => /[?#]/.test(url), 'with a query or a fragment'],
-  [['BASE_URL'], (url) => new URL(url).username + new URL(url).password !== '',
-    'with a user name or a password'],
-  [PROXIES, (url) => url !== '' && !isProxyUrl(url),
-    'no URL of an HTTP proxy', 'it should look like http://host:port, or be unset'],
-]
+/** Whether a URL leads to this machine: asked directly, and it alone gets the demo identity. */
+function isThisMachine(url: string): boolean {
+  const { hostname } = new URL(url)
+  const isName = /^(.+\.)?localhost\.?$/.test(hostname) // RFC 6761
+  const isLoopback = /^127\.[\d.]+$|^\[::1\]$|^\[::ffff:7f[\da-f]{2}:/.test(hostname)
+  return isName || isLoopback || ['0.0.0.0', '[::]', '[::ffff:0:0]'].includes(hostname)
+}
 
-/** Whether undici takes it: it has no path, and user and password can be decoded. */
-function isProxyUrl(url: string): boolean {
+/**
+ * The proxy in use, chosen as by curl: HTTPS_PROXY for https, HTTP_PROXY for http, unless NO_PROXY
+ * exempts the host. NO_PROXY is read as by undici's EnvHttpProxyAgent, which does not tell what it
+ * chose: a proxy that is not in use must not be judged or named. Throws a LoginError.
+ */
+function readProxy(env: Environment, baseUrl: string, isLocal: boolean) {
+  const { protocol, hostname, port } = new URL(baseUrl)
+  const [lower, usualPort] = protocol === 'https:' ? ['https_proxy', '443'] : ['http_proxy', '80']
+  const name = env[lower] === undefined ? lower.toUpperCase() : lower
+  const url = env[name]
+  const isExempt = (entry: string) => {
+    const [, host = entry, ofPort] = /^(.+):(\d+)$/.exec(entry) ?? []
+    const suffix = host.replace(/^\*?\./, '').toLowerCase()
+    const isHost = entry === '*' || hostname === suffix || hostname.endsWith(`.${suffix}`)
+    return isHost && (!ofPort || ofPort === (port || usualPort))
+  }
+  const exempt = (env.no_proxy ?? env.NO_PROXY ?? '').split(/[,\s]+/).filter(Boolean)
+  if (!url || isLocal || exempt.some(isExempt)) return undefined
   try {
-    decodeURIComponent(url) // throws where undici could not decode user and password
-    return URL.canParse(url) && /^https?:\/\/[^/?#]+\/?$/i.test(url)
+    decodeURIComponent(url) // as undici decodes user and password
+    if (!/^https?:\/\/[^/?#]+\/?$/i.test(url)) throw new TypeError('another scheme, or a path')
+    return { name, url, host: new URL(url).host }
   } catch {
-    return false
+    return refuse([name], 'is not the URL of an HTTP proxy', 'it should be like http://host:port')
   }
 }
 
-/** This machine. It is asked directly, with no proxy, and it alone gets the demo identity. */
-const isLoopback = (url: string): boolean =>
-  /^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname)
+/** What IDENT and PASS may contain by mistake: told where Ory refused them. */
+const MISTAKES: readonly [pattern: RegExp, mistake: string][] = [
+  [/\p{Cf}/u, 'contains an invisible character, which counts'],
+  [/^\s|\s$/, 'begins or ends with white space, which counts'],
+  [/^\s*(["'`]).*\1\s*$/s, 'is in quotes, which were sent as a part of it'],
+  [/^\s*(["'`])(?!.*\1\s*$)/s, 'begins with a quote that is not closed'],
+  [/^\s*[\u2018-\u201f\u00ab\u00bb]/, 'begins with a typographic quote, which is a part of it'],
+]
 
 /** Reads the configuration: the environment, else .env, else the demo. Throws a LoginError. */
 export function readConfig(env: Environment, dotenvText: string) {
-  const fail = (names: readonly string[], fault: string, hint: string) =>
-    mistaken('read configuration', `${fault}: ${names.join(', ')}`, hint, names)
   const dotenv: Environment = parseDotenv(dotenvText)
-  const found = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
-  const base = (found('BASE_URL') ?? DEMO.BASE_URL).trim()
-  const isLocal = URL.canParse(base) && isLoopback(base)
-  const proxied = (name: string) => (isLocal ? '' : (env[name.toLowerCase()] ?? env[name] ?? ''))
-  const values: Environment = {
-    BASE_URL: base,
-    IDENT: found('IDENT')?.trim(),
-    PASS: found('PASS'),
-    HTTP_PROXY: proxied('HTTP_PROXY'),
-    HTTPS_PROXY: proxied('HTTPS_PROXY'),
-  }
-  for (const [names, isFaulty, fault, hint = URL_LIKE] of FAULTS) {
-    const faulty = names.filter((name) => values[name] !== undefined && isFaulty(values[name]))
-    if (faulty.length > 0) throw fail(faulty, fault, hint)
-  }
-  const unset = VARIABLES.filter((name) => found(name) === undefined)
+  const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
+  const blank = VARIABLES.filter((name) => read(name)?.trim() === '')
+  refuse(blank, 'is set but empty', 'does this job get its secrets? In .env, # can end a value')
+  const garbled = VARIABLES.filter((name) => read(name)?.includes('\ufffd'))
+  refuse(garbled, 'is not in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale')
+  const base = (read('BASE_URL') ?? DEMO.BASE_URL).trim()
+  refuse(
+    ['BASE_URL'],
+    faultOfUrl(base),
+    'it should look like https://your-slug.projects.oryapis.com',
+  )
+  const isLocal = isThisMachine(base)
+  const unset = VARIABLES.filter((name) => read(name) === undefined)
   const missing = unset.filter((name) => name !== 'BASE_URL')
-  if (missing.length === 1)
-    throw fail(missing, 'not set', 'set IDENT and PASS; with neither, the demo identity logs in')
-  if (missing.length === 2 && !isLocal)
-    throw fail(missing, 'not set', 'set both: the demo identity is for an Ory on this machine only')
+  if (missing.length === 1 || !isLocal) refuse(missing, 'is not set', 'set both IDENT and PASS')
+  const proxy = readProxy(env, base, isLocal)
 
-  const { IDENT: identifier = DEMO.IDENT, PASS: password = DEMO.PASS } = values
-  const baseUrl = new URL(base).href.replace(/\/+$/, '')
+  const identifier = (read('IDENT') ?? DEMO.IDENT).trim()
+  const password = read('PASS') ?? DEMO.PASS
   // What PASS would be if # began no comment: unquoted, it ends there.
-  const { PASS: uncut = '' } = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
-  const isCut = /^[^"'`].*\ue000/s.test(uncut) && !dotenv.PASS?.includes('#')
-  const file = show(resolve('.env'), [password])
+  const { PASS: uncommented = '' } = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
+  const isCut = /^[^"'`].*\ue000/s.test(uncommented) && !dotenv.PASS?.includes('#')
+  const mistakesOf = (name: string, value: string) =>
+    MISTAKES.filter(([pattern]) => pattern.test(value)).map(([, mistake]) => `${name} ${mistake}`)
+  const mistakes = [
+    ...mistakesOf('IDENT', identifier),
+    ...mistakesOf('PASS', password),
+    env.PASS === undefined && isCut && 'in .env, PASS is cut at its #: put it into single quotes',
+    unset.includes('IDENT') && 'the demo identity was sent: does this Ory have it?',
+  ].filter(isText)
   const source = (name: string) =>
-    env[name] !== undefined ? 'environment' : found(name) ? file : 'demo default'
+    env[name] !== undefined ? 'the environment' : dotenv[name] ? '.env' : 'the demo'
   return {
-    baseUrl,
-    shownUrl: show(baseUrl, [password]),
+    baseUrl: new URL(base).href.replace(/\/+$/, ''),
+    isHttps: /^https:/i.test(base),
+    isLocal,
     identifier,
     password,
-    httpProxy: values.HTTP_PROXY ?? '',
-    httpsProxy: values.HTTPS_PROXY ?? '',
-    noProxy: proxied('NO_PROXY'),
-    isLocal,
+    proxy,
     hasExtraCertificates: Boolean(env.NODE_EXTRA_CA_CERTS),
-    isCut: env.PASS === undefined && isCut,
-    sources: VARIABLES.map((name) => `${name} from ${source(name)}`),
+    sources: { BASE_URL: source('BASE_URL'), IDENT: source('IDENT'), PASS: source('PASS') },
     unset,
+    mistakes,
   }
 }
 
 /** Makes a run ready, and says what a person should know of it. Throws a LoginError. */
 async function setUp(
-  options: Options,
+  options: ReturnType<typeof readOptions>,
   env: Environment,
-  { say, uncaught = new Promise(() => {}) }: Streams,
-  signal: AbortSignal,
+  {
+    note,
+    uncaught,
+    signal,
+  }: Pick<Run, 'note'> & { uncaught: Promise<unknown>; signal: AbortSignal },
 ): Promise<Run> {
   const { timeoutMs, verbose } = options
   const deadline = performance.now() + timeoutMs
   // This timer holds the event loop, which a request that undici has lost does not.
   const text = `nothing complete in the ${timeoutMs / 1000} s of --timeout`
-  const late = sleep(timeoutMs, { came: 'TIMEOUT', text }, { signal })
+  const late = sleep(timeoutMs, noAnswer('TIMEOUT', text), { signal })
   const stopped = Promise.race([late, uncaught.then(rootCause)])
-  const dotenv = await Promise.race([readDotenv(env), stopped])
-  if (typeof dotenv !== 'string')
-    throw mistaken('read configuration', text, 'is .env a pipe that nobody writes to?', ['.env'])
-  const config = { ...readConfig(env, dotenv), ...options }
+  const waitInVain = () => refuse(['.env'], `gave ${text}`, 'is it a pipe that nobody writes to?')
+  const dotenv = await Promise.race([readDotenv(env), stopped.then(waitInVain)])
+  const config = { ...readConfig(env, dotenv ?? ''), ...options }
 
-  const { baseUrl, shownUrl, sources, unset, httpProxy } = config
-  const isHttps = baseUrl.startsWith('https:')
-  const proxy = (isHttps && config.httpsProxy) || httpProxy
+  const { baseUrl, password, sources, unset, proxy } = config
   const request_id = randomUUID()
-  const host = proxy && show(new URL(proxy).host, [config.password])
-  const via = host ? `the proxy ${host}, but for NO_PROXY` : 'no proxy'
-  const notes = [
-    verbose && `BASE_URL is ${shownUrl}; ${sources.join(', ')}; ${via}; x-request-id ${request_id}`,
-    unset.length > 0 && `note: not set, so the demo default is used: ${unset.join(', ')}`,
-    !isHttps && !config.isLocal && 'warning: http: the password travels unencrypted',
-  ]
-  for (const note of notes.filter(isText)) say(note)
-  const connection = openConnection(config)
-  return { config, connection, say, deadline, stopped, request_id, steps: [] }
+  const from = Object.entries(sources).map(([name, source]) => `${name} from ${source}`)
+  const via = proxy ? `the proxy ${show(proxy.host, [password])} (${proxy.name})` : 'no proxy'
+  const settings = [`BASE_URL ${show(baseUrl, [password])}`, from.join(', '), via]
+  if (verbose) note(`${settings.join('; ')}; x-request-id ${request_id}`)
+  if (unset.length > 0) note(`not set, so the demo default is used: ${unset.join(', ')}`)
+  if (!config.isHttps && !config.isLocal) note('BASE_URL is http: the password travels unencrypted')
+  return {
+    config,
+    ...openConnection(config),
+    note,
+    deadline,
+    stopped,
+    request_id,
+    steps: [],
+    isStale: false,
+  }
 }
 
 // ---- main
 
-type Say = (line: string) => Promise<unknown>
-/** Where the program speaks: stdout, which may fail, and stderr. */
+/** Where the program speaks. */
 interface Streams {
+  /** Writes to stdout, which may fail. */
   print: (text: string) => Promise<unknown>
-  say: Say
+  /** Writes a line, or several, to stderr. */
+  say: (text: string) => Promise<unknown>
+  /** Makes a word stand out, where stderr is a terminal. */
+  highlight?: (text: string) => string
   /** Resolves with an error that no other promise carries. */
   uncaught?: Promise<unknown>
 }
 
-/** So long may telling how it ended take at the most, once the time is up; in ms. */
+/** How long printing the result may take after the deadline, in ms. */
 const GRACE_MS = 1000
 
-/** Runs the program, and gives its exit code within the time of --timeout. Throws nothing. */
+/** Runs the program, and returns its exit code within the time of --timeout. */
 export async function main(args: string[], env: Environment, streams: Streams): Promise<number> {
+  const { print, say, highlight = String, uncaught = new Promise(() => {}) } = streams
+  const note = (text: string) => say(`ory-login: note: ${text}`)
   const done = new AbortController()
   let run: Run | undefined
   let failure: Failure | undefined
   let text = ''
-  for (const name of ['logout', 'json', 'timeout'].filter((name) => env[`npm_config_${name}`]))
-    streams.say(`note: npm took --${name} for itself: write npm run -s login -- --${name}`)
   try {
+    for (const name of ['logout', 'json', 'timeout'].filter((name) => env[`npm_config_${name}`]))
+      note(`npm took --${name} for itself: write npm run -s login -- --${name}`)
     const options = readOptions(args)
     if (options.help) text = HELP
     else if (options.version) text = `${VERSION}\n`
     else {
-      run = await setUp(options, env, streams, done.signal)
-      await logIn(run)
+      run = await setUp(options, env, { note, uncaught, signal: done.signal })
+      await logIn(run).finally(() => run?.dispatcher.destroy())
     }
   } catch (error) {
-    const hint = `this is a bug in ory-login ${VERSION}: please report it`
-    const bug: Failure = { exit_code: 1, step: 'log in', error: rootCause(error).came, hint }
-    failure = error instanceof LoginError ? error.failure : bug
+    failure = error instanceof LoginError ? error.failure : reportBug(error)
   }
   done.abort()
-  run?.connection.dispatcher.destroy()
-  text ||= report(run, failure, args.includes('--json'))
-  try {
-    const time = Math.max((run?.deadline ?? 0) - performance.now(), GRACE_MS)
-    const late = sleep(time, undefined, { ref: false })
-    const printed = text ? streams.print(text).then(() => true) : true
-    if (!(await Promise.race([printed, late]))) throw new Error('nobody reads what is printed')
-  } catch (error) {
-    const hint = 'check where stdout goes: a full disk, or a pipe that nobody reads'
-    failure ??= { exit_code: 1, step: 'print result', error: rootCause(error).text, hint }
+
+  text ||= result(run, failure, args.includes('--json'))
+  const time = Math.max((run?.deadline ?? 0) - performance.now(), GRACE_MS)
+  const late = sleep(time, new Error('nobody reads what is printed'), { ref: false })
+  const printed = text ? print(text).then(() => undefined) : undefined
+  const fault = await Promise.race([printed, late]).catch((error) => error)
+  if (fault) {
+    const error = `the result could not be printed: ${rootCause(fault).text}`
+    const hints = ['check where stdout goes: a full disk, or a pipe that nobody reads']
+    failure ??= { exit_code: 1, step: 'print result', error, hints }
   }
   if (!failure) return 0
-  const { step, request, error, hint, exit_code } = failure
-  const lines = request
-    ? [`${step}: ${request} (x-request-id ${run?.request_id})`, error]
-    : [`${step}: ${error}`]
-  const told = Promise.all([...lines, `hint: ${hint}`].map(streams.say))
-  await Promise.race([told, sleep(GRACE_MS, undefined, { ref: false })])
-  return exit_code
+  const lines = [`ory-login: ${highlight('error:')} ${describe(failure, run?.request_id)}`]
+  if (env.GITHUB_ACTIONS === 'true') lines.push(annotate(failure))
+  await Promise.race([say(lines.join('\n')), late])
+  return failure.exit_code
 }
 
-/** What goes to stdout: the two lines of a verified session, or JSON, and else nothing. */
-function report(run: Run | undefined, failure: Failure | undefined, isJson: boolean): string {
-  const { config, login, session, steps = [], request_id } = run ?? {}
-  const { session_token = '' } = login ?? {}
-  const secrets = [config?.password, ...partsOf(session_token)].filter(isText)
-  const safe = (value: unknown) => (isText(value) ? show(value, secrets) : '')
-  const start = shownOf(session_token)
-  const verified = session && {
-    token: repeatsSecret(start, secrets.slice(0, 1)) ? WITHHELD : `${start}…`,
-    identity_id: safe(session.identity.id),
-    session_id: safe(session.id),
-    expires_at: safe(session.expires_at),
-    logged_out: !failure && config?.logout === true,
-  }
-  if (!isJson)
-    return verified ? `token: ${verified.token}\nidentity_id: ${verified.identity_id}\n` : ''
-  const base_url = config?.shownUrl
-  const value = { ok: !failure, ...verified, ...failure, base_url, request_id, steps }
-  return `${JSON.stringify(value)}\n`
+/** Tells that this program failed itself; the error's text is not told: it could quote a secret. */
+function reportBug(error: unknown): Failure {
+  const what = `ory-login itself failed (${rootCause(error).code})`
+  const hints = [
+    'run it with Node.js 20.18.1 or later, and with the packages of package-lock.json',
+    `with these, this is a bug in ory-login ${VERSION}: please report it`,
+  ]
+  return { exit_code: 1, step: 'log in', error: what, hints }
 }
 
 // Imported, as by the tests, is what another file started. Where that cannot be told (a file: URL,
@@ -1104,15 +1222,25 @@ function report(run: Run | undefined, failure: Failure | undefined, isJson: bool
 const [, started = ''] = process.argv
 const isFile = fs.statSync(started, { throwIfNoEntry: false })?.isFile() ?? false
 if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))) {
+  process.exitCode = 1 // an end that nobody planned must not be green
   process.stderr.on('error', () => {}) // nobody is left to tell: the exit code must do
+  process.on('SIGTERM', () => process.exit(143)) // as process 1 of a container it would go on
   const print = (text: string) =>
     new Promise<void>((resolve, reject) => {
       // Where a file can grow no further, process.stdout would lose the rest without a word.
       if (fs.fstatSync(1).isFile()) resolve(fs.writeFileSync(1, text))
       else process.stdout.write(text, (error) => (error ? reject(error) : resolve()))
     })
-  const say = (line: string) =>
-    new Promise((resolve) => process.stderr.write(`ory-login: ${line}\n`, resolve))
+  const say = (text: string) => new Promise((resolve) => process.stderr.write(`${text}\n`, resolve))
+  // One format at a time: of a list, Node.js 20 does not ask NO_COLOR.
+  const style = (format: 'bold' | 'red', text: string) =>
+    process.stderr.isTTY ? styleText(format, text, { stream: process.stderr }) : text
+  const highlight = (text: string) => style('bold', style('red', text))
   const uncaught = new Promise((resolve) => process.on('uncaughtException', resolve))
-  process.exit(await main(process.argv.slice(2), process.env, { print, say, uncaught }))
+  const streams = { print, say, highlight, uncaught }
+  const code = await main(process.argv.slice(2), process.env, streams).catch(async (error) => {
+    await say(`ory-login: error: ${reportBug(error).error}`)
+    return 1
+  })
+  process.exit(code)
 }

@@ -15,13 +15,18 @@ import {
   at,
   credentials,
   folder,
+  LOGIN_STEPS,
+  login,
   PROGRAM,
   program,
   recorded,
+  reportOf,
   run,
+  STEPS,
   SUCCESS,
   start,
   startOry,
+  stepOf,
   TSX,
   TWO_LINES,
 } from './harness.ts'
@@ -55,7 +60,7 @@ async function launch(
 // biome-ignore format: a table
 const EXITS: [code: number, what: string, Steps, args: string[], step: string, says: RegExp][] = [
   [1, 'no Ory there', { start: { status: 404, body: 'no page' } }, [], 'start', /404: no page/],
-  [2, 'wrong usage', {}, ['--nonsense'], 'read options', /none of the options/],
+  [2, 'wrong usage', {}, ['--nonsense'], 'read options', /argument 1 is not/],
   [3, 'a refused login', REFUSED, ['--logout'], 'submit', /400 4000006/],
   [4, 'no answer', { start: () => undefined }, ['--timeout', '0.5'], 'start', /0\.5 s/],
 ]
@@ -63,7 +68,7 @@ describe('exit codes', { concurrency: 4 }, () => {
   test('0: verified, with two lines on stdout and nothing on stderr', async (t) => {
     const outcome = await launch(t, {}, {})
     assertVerified(outcome)
-    assert.equal(outcome.ory.seen.length, 3)
+    assert.deepEqual(outcome.ory.seen.map(stepOf), LOGIN_STEPS)
   })
   for (const [code, what, steps, args, step, says] of EXITS)
     test(`${code}: ${what}, with nothing on stdout, and what to do on stderr`, async (t) =>
@@ -125,22 +130,88 @@ test('--timeout takes more than 0 and at most 3600 seconds', async () => {
 
 // A password may stand anywhere, and begin with dashes.
 // biome-ignore format: a table
-const NOT_TAKEN = [
-  ['--zebra-42'], ['--zebra-42=5'], ['--zebra', '5'], ['---zebra'], ['-zebra'], ['-hzebra'], ['-z'],
-  ['--password=zebra'], ['--logout=zebra'], ['--help=zebra'], ['--version=zebra'], ['--no-zebra'],
-  ['--timeout'], ['--timeout', '--zebra'], ['--timeout=zebra'], ['--timeout', '-zebra'],
-  ['--timeout', 'zebra'], ['--timeout', '5', 'zebra'], ['--timeout=5 zebra'], ['--HELP'], ['-'],
-  ['--help', '--zebra'], ['--version', 'zebra'], ['zebra'], ['', '--verbose'], ['--', 'zebra'],
-  ['--', '--help'], ['--json', 'zebra'], ['--json', '--zebra'], ['--__proto__'], ['--no-logout'],
+const NOT_TAKEN: [error: RegExp, ...args: string[][]][] = [
+  [/^argument 1 is/, ['--zebra-42'], ['--zebra-42=5'], ['--zebra', '5'], ['---zebra'], ['-zebra']],
+  [/^argument 1 is/, ['--password=zebra'], ['--no-zebra'], ['--no-logout'], ['--HELP'], ['zebra']],
+  [/^argument 1 is/, ['-hz'], ['-hzebra'], ['-zh'], ['-z'], ['-'], ['', '--verbose']],
+  [/^argument 1 is/, ['--', 'zebra'], ['--', '--help'], ['zebra', '--zebra'], ['zebra', '--']],
+  [/^argument 2 is/, ['--json', 'zebra'], ['--json', '--zebra'], ['-h', '-hz'], ['-h', '--zebra']],
+  [/^argument 2 is/, ['--version', 'zebra'], ['--timeout=5', 'zebra'], ['--json', '--', '--help']],
+  [/^argument 3 is/, ['--timeout', '5', 'zebra'], ['--timeout', '5', '--'], ['-h', '-h', '-hz']],
+  [/^argument 4 is/, ['--timeout', 'zebra', '-h', '--zebra'], ['-h', '--timeout', '-1', '-zebra']],
+  [/^argument 1 is/, ['--__proto__'], ['--constructor=zebra']],
+  [/--timeout/, ['--timeout'], ['--timeout', '--zebra'], ['--timeout', '-zebra']],
+  [/--timeout/, ['--timeout', 'zebra'], ['--timeout=zebra'], ['--timeout=5 zebra']],
+  [/--\w+' does not take/, ['--logout=zebra'], ['--help=zebra'], ['--version=zebra']],
 ]
-test('other arguments are wrong usage: nothing of them is repeated, nothing sent', async (t) => {
+test('other arguments are told by their place: none is repeated, nothing sent', async (t) => {
   const ory = await startOry(t)
-  for (const args of NOT_TAKEN) {
-    const outcome = await run({ ...credentials(ory), npm_config_logout: 'true' }, ...args)
-    assertFailed(outcome, 2, 'read options', /^.*npm took --logout.*\n.*\n.*hint: .*--help.*\n$/)
-    assertNoSecrets(outcome, 'zebra')
-  }
+  const env = { ...credentials(ory), npm_config_logout: 'true' }
+  for (const [error, ...lines] of NOT_TAKEN)
+    for (const args of lines) {
+      const outcome = await run(env, ...args)
+      assertFailed(outcome, 2, 'read options', /^.*npm took --logout.*\n.*\n( {2}hint .*\n)+$/)
+      assertNoSecrets(outcome, 'zebra')
+      const told = reportOf(outcome)
+      assert.match(told.error, error, args.join(' '))
+      const isByPlace = told.error.endsWith(' is not an option of this program')
+      assert.match(told.hint ?? '', isByPlace ? /^it is not repeated.*\n.*--help/ : /^.*--help/)
+    }
   assert.equal(ory.contacts.length, 0)
+})
+
+// ---- What terminals and GitHub Actions get
+
+test('a terminal gets the word error highlighted, once', async () => {
+  const env = { PASS: '', npm_config_logout: 'true' }
+  let stderr = ''
+  const say = async (told: string) => {
+    stderr += `${told}\n`
+  }
+  await main([], env, { print: async () => {}, say, highlight: (word) => `<b>${word}</b>` })
+  assert.equal(stderr, (await run(env)).stderr.replace('error:', '<b>error:</b>'))
+})
+
+test('nothing but a terminal gets colour', async () => {
+  for (const FORCE_COLOR of ['1', '3'])
+    assertFailed(await program({ FORCE_COLOR, PASS: '' }), 2, 'read configuration')
+})
+
+/** A failure in GitHub Actions: its one command to the runner is the report, in the last line. */
+function assertAnnotated({ stderr, ...rest }: harness.Outcome, code: number, step: string) {
+  const [, before = '', annotation = ''] = /^(.*\n)(.*)\n$/s.exec(stderr) ?? []
+  const outcome = { ...rest, stderr: before }
+  assertFailed(outcome, code, step)
+  assert.doesNotMatch(before, /^\s*::/m)
+  const { error, got, hint } = reportOf(outcome)
+  const data = [error, ...(got ? [got] : []), hint].join('\n')
+  const name = STEPS[step as harness.Step]?.name ?? step
+  const escaped = data.replaceAll('%', '%25').replaceAll('\n', '%0A')
+  assert.equal(annotation, `::error title=ory-login%3A ${name}::${escaped}`)
+  return annotation
+}
+
+const GITHUB_ACTIONS = 'true'
+test('in GitHub Actions a failure has one more line, for the page of the job', async (t) => {
+  const mistaken = await run({ GITHUB_ACTIONS, IDENT: 'me' })
+  const line = assertAnnotated(mistaken, 2, 'read configuration')
+  const begin = '::error title=ory-login%3A read configuration::PASS is not set%0Aset both'
+  assert.ok(line.startsWith(begin), line)
+  assertAnnotated(await run({ GITHUB_ACTIONS }, '--json', 'zebra'), 2, 'read options')
+
+  const refused = assertAnnotated(await login(t, REFUSED, { GITHUB_ACTIONS }), 3, 'submit')
+  assert.match(refused, /::wrong password .*%0A400 4000006: The provided .*%0Acheck IDENT/)
+  assertVerified(await login(t, {}, { GITHUB_ACTIONS }))
+  assertFailed(await login(t, REFUSED, { GITHUB_ACTIONS: 'false' }), 3, 'submit')
+})
+
+test('no text of a server makes a second command', async (t) => {
+  const lines = ['50% off', '::error::x', '%0A::warning::zebra', '::add-mask::a', '##[error]x']
+  for (const between of ['\n', '\r\n', '\r', '\u2028', '\u0085', ' ', '']) {
+    const body = { error: { id: lines[1], code: 418, reason: lines.join(between) } }
+    const outcome = await login(t, { submit: { status: 418, body } }, { GITHUB_ACTIONS })
+    assert.match(assertAnnotated(outcome, 1, 'submit'), /50%25 off.*%250A *::warning::zebra/)
+  }
 })
 
 // ---- The ways to run
@@ -183,7 +254,7 @@ describe('ways to run it', { concurrency: 4 }, () => {
       const outcome = await launch(t, {}, { command, cwd: BARE })
       if (!isSure && outcome.code !== 0) return assert.match(outcome.stderr, /--input-type|Error/)
       assertVerified(outcome, says)
-      assert.equal(outcome.ory.seen.length, 3)
+      assert.deepEqual(outcome.ory.seen.map(stepOf), LOGIN_STEPS)
     })
 
   test('imported by another file it does nothing', async (t) => {
@@ -200,7 +271,7 @@ describe('ways to run it', { concurrency: 4 }, () => {
 describe('streams', { concurrency: 4 }, () => {
   // biome-ignore format: a table
   const unread = [
-    ['stdout', 'stderr', {}, 1, /BASE_URL .*print result: .*hint: .*stdout/s],
+    ['stdout', 'stderr', {}, 1, /note: BASE_URL .*error: .* not be printed: .*hint .*stdout/s],
     ['stderr', 'stdout', {}, 0, new RegExp(`^${TWO_LINES}$`)],
     ['stderr', 'stdout', REFUSED, 3, /^$/],
   ] as const
@@ -213,11 +284,20 @@ describe('streams', { concurrency: 4 }, () => {
       assert.match(await told, says)
     })
 
-  test('nobody ever reads either: it ends, and no green', { timeout: 20_000 }, async (t) => {
-    const never = { print: () => new Promise(() => {}), say: () => new Promise(() => {}) }
-    const env = credentials(await startOry(t))
-    assert.equal(await main(['--timeout', '1'], env, never), 1)
-  })
+  for (const args of [['--version'], ['--timeout', '4']])
+    test(`${args[0]} with no reader at all: one end for both streams, no green`, async (t) => {
+      const env = credentials(await startOry(t))
+      const never = new Promise(() => {})
+      let isSecondWait = false
+      const say = () => {
+        setTimeout(() => {
+          isSecondWait = true
+        }, 500)
+        return never
+      }
+      const code = await main(args, env, { print: () => never, say })
+      assert.deepEqual([code, isSecondWait], [1, false])
+    })
 
   test('what cannot be printed leaves the failure that it is', async (t) => {
     const env = credentials(await startOry(t, at(REFUSED)))
@@ -239,7 +319,7 @@ describe('streams', { concurrency: 4 }, () => {
       const stdout = fs.openSync('/dev/full', 'a')
       const outcome = await launch(t, {}, { stdout })
       fs.closeSync(stdout)
-      assertFailed(outcome, 1, 'print result', /hint: .*stdout/)
+      assertFailed(outcome, 1, 'print result', /hint .*stdout/)
     })
 
   if (!isPosix) return
@@ -253,7 +333,7 @@ describe('streams', { concurrency: 4 }, () => {
       {},
       { cwd, command: ['sh', '-c', limited, ...nodeTsx, PROGRAM] },
     )
-    assertFailed(outcome, 1, 'print result', /hint: .*stdout/)
+    assertFailed(outcome, 1, 'print result', /hint .*stdout/)
     assert.equal(fs.statSync(join(cwd, 'file')).size, 1024)
   })
 
@@ -271,15 +351,36 @@ describe('streams', { concurrency: 4 }, () => {
     assert.deepEqual([stdout, stderr], [`${TWO_LINES}code 0\n`, ''])
   })
 
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  // biome-ignore format: a table; as process 1 of a container SIGTERM would do nothing by itself
+  const ends = [['SIGINT', null, 'SIGINT'], ['SIGTERM', 143, null]] as const
+  for (const [signal, ...end] of ends)
     test(`${signal} ends it at once, and says nothing`, async (t) => {
       const ory = await startOry(t, at({ submit: () => void child.kill(signal) }))
       const child = start(credentials(ory), ['--json'])
       const told = [child.stdout, child.stderr].map((stream) => text(stream ?? assert.fail()))
-      assert.deepEqual(await once(child, 'close'), [null, signal])
+      assert.deepEqual(await once(child, 'close'), end)
       assert.deepEqual(await Promise.all(told), ['', ''])
     })
 })
+
+const THROWS = "() => { throw new Error('zebra') }"
+const CLIENT = `import { Client } from ${JSON.stringify(import.meta.resolve('undici'))}\nClient`
+const ITSELF = /^ory-login: error: ory-login itself failed \(\w*Error\)\n( {2}hint .*\n)+$/
+// biome-ignore format: a table
+const BROKEN: [what: string, script: string, args: string[], says: RegExp][] = [
+  ['a client without destroy, as with Bun', `${CLIENT}.prototype.destroy = undefined`, [], ITSELF],
+  ['a client whose destroy throws', `${CLIENT}.prototype.destroy = ${THROWS}`, ['--json'], ITSELF],
+  ['what nobody catches', `AbortController.prototype.abort = ${THROWS}`, [],
+    /^ory-login: error: ory-login itself failed/],
+]
+for (const [what, script, args, says] of BROKEN)
+  test(`the program itself fails, by ${what}: no green`, async (t) => {
+    const broken = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
+    const outcome = await launch(t, {}, { command: [...nodeTsx, ...broken, PROGRAM] }, args)
+    assert.equal(outcome.code, 1)
+    assert.match(outcome.stderr, says)
+    assertNoSecrets(outcome, 'zebra')
+  })
 
 // ---- The package
 

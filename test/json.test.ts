@@ -9,12 +9,12 @@ import {
   assertVerified,
   at,
   credentials,
-  IDENT,
   IDENTITY,
   login,
   notesOf,
   PASS,
   recorded,
+  reportOf,
   run,
   SESSION,
   STEPS,
@@ -27,14 +27,14 @@ import {
 type Outcome = harness.Outcome & { ory: harness.Ory }
 type Times = Record<'duration_ms' | 'waited_ms', number>
 type ToldStep = Times & { name: string; status: number | null; attempts: number }
-type Words = Record<'error' | 'hint' | 'request_id', string>
-type Told = Record<string, unknown> & Words & { steps: ToldStep[] }
+type Words = Record<'error' | 'expected' | 'got' | 'request_id', string>
+type Told = Record<string, unknown> & Words & { hints: string[]; steps: ToldStep[] }
 type Reached = readonly [step: harness.Step, status: number | null, attempts?: number]
 
 /** The one JSON value on the one line of stdout: no control characters in it, and no secrets. */
 function readJson(outcome: harness.Outcome): Told {
   assert.match(outcome.stdout, /^\{\P{C}*\}\n$/u)
-  assertNoSecrets(outcome, PASS, TOKEN, TOKEN.slice(24), IDENT)
+  assertNoSecrets(outcome, PASS, TOKEN, TOKEN.slice(24))
   const told: Told = JSON.parse(outcome.stdout)
   return told
 }
@@ -140,7 +140,7 @@ describe('one value, with the facts that stderr has, for', { concurrency: true }
       assertFailed(outcome, exit_code, step, says)
 
       const told = readJson(outcome)
-      const { error, hint, request_id, ory_ids, steps: _, ...rest } = told
+      const { error, expected, got, hints, request_id, ory_ids, steps: _, ...rest } = told
       const { name, method, path } = STEPS[step]
       const request = `${method} ${ory.url}${path}`
       assert.deepEqual(rest, {
@@ -149,8 +149,10 @@ describe('one value, with the facts that stderr has, for', { concurrency: true }
         ...(step === 'logout' && { ...VERIFIED, logged_out: false }),
       })
       assert.deepEqual(Array.isArray(ory_ids) && ory_ids.sort(), ids)
-      const lines = [`${name}: ${request} (x-request-id ${request_id})`, error, `hint: ${hint}`]
-      assert.ok(outcome.stderr.endsWith(lines.map((line) => `ory-login: ${line}\n`).join('')))
+      const { lines, ...report } = reportOf(outcome)
+      const trace = status === null ? '' : `x-request-id ${request_id}`
+      const rows = { error, step: `${name}: ${request}`, expected, got, hint: hints.join('\n') }
+      assert.deepEqual(report, { ...rows, trace })
 
       assertSteps(told, outcome, last)
       const took = told.steps.reduce((sum, { duration_ms }) => sum + duration_ms, 0)
@@ -175,10 +177,11 @@ test('a mistake in usage or configuration is one value too, and names the variab
   for (const [step, args, env, variables] of MISTAKES) {
     const outcome = await run(env, ...args)
     assertFailed(outcome, 2, step, ...(variables ?? []).map((name) => new RegExp(name)))
-    const { error, hint, ...rest } = readJson(outcome)
+    const { error, hints, ...rest } = readJson(outcome)
     const named = variables && { variables }
     assert.deepEqual(rest, { ok: false, exit_code: 2, step, ...named, steps: [] })
-    assert.equal(outcome.stderr, `ory-login: ${step}: ${error}\nory-login: hint: ${hint}\n`)
+    const lines = [`ory-login: error: ${error}`, ...hints.map((hint) => `  hint      ${hint}`)]
+    assert.equal(outcome.stderr, `${lines.join('\n')}\n`)
   }
 })
 
@@ -193,9 +196,9 @@ test('BASE_URL is shown as it is used; where it repeats the password, withheld',
 
 // ---- --verbose
 
-const requestLine = (url: string, step: harness.Step, came: string) => {
+const requestLine = (step: harness.Step, came: string) => {
   const { name, method, path } = STEPS[step]
-  return new RegExp(`^ory-login: ${name}: ${method} ${url}${path}: ${came} in \\d+ ms$`)
+  return new RegExp(`^ory-login: note: ${name}: ${method} ${path}: ${came} in \\d+ ms$`)
 }
 
 test('--verbose tells what is in force, and each request', async (t) => {
@@ -203,20 +206,20 @@ test('--verbose tells what is in force, and each request', async (t) => {
   const { url, seen } = outcome.ory
   assertVerified(outcome, /./)
   const [inForce = '', ...lines] = outcome.stderr.trimEnd().split('\n')
-  assert.ok(inForce.startsWith(`ory-login: BASE_URL is ${url}; `), inForce)
-  assert.match(inForce, /BASE_URL from environment, IDENT from environment.*; no proxy/)
+  assert.ok(inForce.startsWith(`ory-login: note: BASE_URL ${url}; `), inForce)
+  assert.match(inForce, /BASE_URL from the environment, IDENT from the env.*; no proxy; x-request/)
   assert.equal(lines.length, 4)
   for (const [index, step] of ALL_STEPS.entries())
-    assert.match(lines[index] ?? '', requestLine(url, step, step === 'logout' ? '204' : '200'))
-  assertNoSecrets(outcome, PASS, TOKEN, IDENT, '?', Object(SUCCESS.start.body).id)
+    assert.match(lines[index] ?? '', requestLine(step, step === 'logout' ? '204' : '200'))
+  assertNoSecrets(outcome, PASS, TOKEN, '?', Object(SUCCESS.start.body).id)
   assert.match(outcome.stderr, new RegExp(String(seen[0]?.headers['x-request-id'])))
 })
 
 test('--verbose has a line for each attempt, with what came of it', async (t) => {
   const outcome = await login(t, { submit: cut }, {}, '--verbose')
-  const line = requestLine(outcome.ory.url, 'submit', '[A-Z_]{5,}')
+  const line = requestLine('submit', '[A-Z_]{5,}')
   assert.equal(outcome.stderr.split('\n').filter((each) => line.test(each)).length, 3)
-  assert.equal(notesOf(outcome).length, 2)
+  assert.equal(notesOf(outcome).filter((note) => / is due in /.test(note)).length, 2)
 })
 
 test('a proxy is told without its credentials', async (t) => {
@@ -225,6 +228,7 @@ test('a proxy is told without its credentials', async (t) => {
   const env = { ...credentials({ url: `http://ory.test:${ory.port}` }), HTTP_PROXY }
   const outcome = await run(env, '--verbose', '--json')
   assert.match(String(readJson(outcome).request), new RegExp(`proxy 127.0.0.1:${proxy.port}$`))
-  assert.match(outcome.stderr, new RegExp(`^.*BASE_URL is .*the proxy 127.0.0.1:${proxy.port}`))
+  const said = new RegExp(`^.*note: BASE_URL .*the proxy 127.0.0.1:${proxy.port} .HTTP_PROXY.;`)
+  assert.match(outcome.stderr, said)
   assertNoSecrets(outcome, 'someone', 'proxy-password')
 })

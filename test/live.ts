@@ -35,7 +35,7 @@ test('a login is verified', async () => {
 test('a wrong password is refused, with exit code 3', async () => {
   const { code, stdout, stderr } = await login([], { PASS: `${identity.PASS}-wrong` })
   assert.deepEqual([code, stdout], [3, ''], stderr)
-  assert.match(stderr, /submit credentials[\s\S]*hint: /)
+  assert.match(stderr, /step +submit credentials: [\s\S]*hint /)
 })
 
 test('--json gives one value that says the same', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { Socket } from 'node:net'
 import { describe, mock, test } from 'node:test'
+import { generate } from 'selfsigned'
 import { authority, certify, TRUST } from './certificates.ts'
 import type { Outcome } from './harness.ts'
 import * as harness from './harness.ts'
@@ -20,28 +21,35 @@ mock.method(process, 'emitWarning', () => {})
 /** Only a proxy knows this host. */
 const far = (port: number) => credentials({ url: `https://ory.test:${port}` })
 
+/** Nothing without TLS, nothing of OpenSSL's own. */
+const NO_ADVICE = /http:\/\/|_PROXY|error:\d|\.c:\d/
+
 /** TLS was spoken, and failed: once, with nothing sent, and no advice to do without it. */
 function assertRefused(outcome: Outcome, ...says: RegExp[]): void {
   assertFailed(outcome, 4, 'start', ...says)
-  assert.doesNotMatch(outcome.stderr, /http:\/\/|PROXY|error:|\.c:\d/)
+  assert.doesNotMatch(outcome.stderr, NO_ADVICE)
   assert.deepEqual(notesOf(outcome), [])
 }
 
-const UNTRUSTED = /not trusted.*hint: .*private authority.*NODE_EXTRA_CA_CERTS/s
+const UNTRUSTED =
+  /: the server's certificate is not trusted here\n.*private auth.*NODE_EXTRA_CA_CERTS/s
+const INCOMPLETE = /an intermediate one may be missing\n.*hint +let the server send.*NODE_EXTRA_CA/s
+const AT_FAULT = /: there is a fault in the server's certificate\n.*hint +give the server/s
+const HANDSHAKE = /: the TLS handshake failed\n/
 const ASKS = { requestCert: true, rejectUnauthorized: true }
 const OLD = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }
 const NULL = { maxVersion: 'TLSv1.2', ciphers: 'NULL-SHA256:@SECLEVEL=0' }
 // biome-ignore format: a table: servers that are refused, whoever is trusted
 const REFUSED: readonly (readonly [server: string, tls: object, ...says: RegExp[]])[] = [
   ['with a self-signed certificate', await certify(), UNTRUSTED, /self-signed certificate/],
-  ['with one of an unknown authority', chained, UNTRUSTED, /unable to verify the first/],
+  ['with one of an unknown authority', chained, INCOMPLETE, /unable to verify the first/],
   ['with a chain up to an unknown authority', { ...chained, cert: chained.cert + stranger.cert },
     UNTRUSTED, /self-signed certificate in certificate chain/],
-  ['that wants a client certificate', { ...sound, ...ASKS, maxVersion: 'TLSv1.2' },
-    /handshake failed.*hint: .*client certificate/s],
-  ['that speaks TLS 1.1 at most', { ...sound, ...OLD }, /no version of TLS.*hint: .*TLS 1\.2/s],
-  ['that speaks HTTP/2 alone', { ...sound, ALPNProtocols: ['h2'] }, /no version.*hint: .*HTTP\/1/s],
-  ['that shares no cipher', { ...sound, ...NULL }, /handshake failed.*hint: .*cipher/s],
+  ['that wants a client certificate', { ...sound, ...ASKS, maxVersion: 'TLSv1.2' }, HANDSHAKE,
+    /hint .*client certificate/],
+  ['that speaks TLS 1.1 at most', { ...sound, ...OLD }, HANDSHAKE, /hint .*TLS 1\.2/],
+  ['that speaks HTTP/2 alone', { ...sound, ALPNProtocols: ['h2'] }, HANDSHAKE, /hint .*HTTP\/1/],
+  ['that shares no cipher', { ...sound, ...NULL }, HANDSHAKE, /hint .*cipher/],
 ]
 
 describe('a server is refused', () => {
@@ -58,9 +66,9 @@ describe('a server is refused', () => {
     })
 
   test('where NODE_EXTRA_CA_CERTS is set, and does not vouch for it, this is told', async (t) => {
-    const ory = await startOry(t, at({}), chained)
+    const ory = await startOry(t, at({}), await certify())
     const outcome = await run({ ...credentials(ory), ...TRUST })
-    assertRefused(outcome, /not trusted.*hint: nothing in NODE_EXTRA_CA_CERTS vouches/s)
+    assertRefused(outcome, /not trusted here\n.*hint +NODE_EXTRA_CA_CERTS does not vouch for it/s)
   })
 
   test('and no option changes that', async (t) => {
@@ -71,28 +79,47 @@ describe('a server is refused', () => {
   })
 })
 
+const intermediate = await certify({ name: 'An intermediate', isAuthority: true }, authority)
+const below = await certify({}, intermediate)
+const other = await certify({ name: 'other.test' }, authority)
+const ofOther = await certify({}, other)
+const altNames = [{ type: 7, ip: '127.0.0.1' }] as const
+const ofClient = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
+  keyType: 'ec',
+  algorithm: 'sha256',
+  ca: authority,
+  extensions: [
+    { name: 'subjectAltName', altNames: [...altNames] },
+    { name: 'extKeyUsage', clientAuth: true },
+  ],
+})
 // biome-ignore format: a table: what only shows where the authority is trusted
-const TRUSTED: readonly (readonly [server: string, tls: object, ...says: RegExp[]])[] = [
-  ['that has expired', await certify({ days: [-30, -1] }, authority), /expired.*hint: .*clock/s],
+const TRUSTED: readonly (readonly [certificate: string, tls: object, ...says: RegExp[]])[] = [
+  ['that has expired', await certify({ days: [-30, -1] }, authority), /has expired.*hint .*clock/s],
   ['that does not hold yet', await certify({ days: [1, 30] }, authority),
-    /not yet valid.*hint: .*clock/s],
-  ['of another host', await certify({ name: 'other.test' }, authority),
-    /another name.*127\.0\.0\.1 is not in.*hint: .*host name/s],
+    /not valid yet.*hint .*clock/s],
+  ['of another host', other, /another name\n.*127\.0\.0\.1 is not in.*hint .*host name/s],
+  ['whose intermediate is not sent', below, INCOMPLETE, / UNABLE_TO_VERIFY_LEAF_SIGNATURE: /],
+  ['for clients', { cert: ofClient.cert, key: ofClient.private }, AT_FAULT, / INVALID_PURPOSE: /],
+  ['of an authority that is none', { ...ofOther, cert: ofOther.cert + other.cert }, AT_FAULT,
+    / INVALID_(CA|PURPOSE): /],
 ]
 
-describe('with an authority that NODE_EXTRA_CA_CERTS names', { concurrency: true }, () => {
-  test('a login is verified: one connection, and a request a step', async (t) => {
-    const ory = await startOry(t, at({}), sound)
-    assertVerified(await program({ ...credentials(ory), ...TRUST }))
-    assert.deepEqual([ory.contacts.length, ory.seen.length], [1, 3])
-  })
+describe('with an authority that NODE_EXTRA_CA_CERTS names', { concurrency: 4 }, () => {
+  for (const isBelow of [false, true])
+    test(`a login is verified, with an intermediate certificate: ${isBelow}`, async (t) => {
+      const chain = { ...below, cert: below.cert + intermediate.cert }
+      const ory = await startOry(t, at({}), isBelow ? chain : sound)
+      assertVerified(await program({ ...credentials(ory), ...TRUST }))
+      assert.deepEqual([ory.contacts.length, ory.seen.length], [1, 3])
+    })
 
-  for (const [server, tls, ...says] of TRUSTED)
-    test(`a certificate ${server} is refused`, async (t) => {
+  for (const [certificate, tls, ...says] of TRUSTED)
+    test(`a certificate ${certificate} is refused`, async (t) => {
       const ory = await startOry(t, at({}), tls)
       const outcome = await program({ ...credentials(ory), ...TRUST })
       assertRefused(outcome, ...says)
-      assert.doesNotMatch(outcome.stderr, /not trusted|NODE_EXTRA_CA_CERTS/)
+      assert.doesNotMatch(outcome.stderr, /not trusted/)
       assert.deepEqual([ory.contacts.length, ory.seen.length], [1, 0])
     })
 
@@ -103,9 +130,9 @@ describe('with an authority that NODE_EXTRA_CA_CERTS names', { concurrency: true
       const [ory, proxy] = [await startOry(t, at({}), tls), await startProxy(t)]
       const env = { ...credentials({ url: `https://${name}:${ory.port}` }), ...TRUST }
       const outcome = await program({ ...env, HTTPS_PROXY: proxy.url })
-      assertFailed(outcome, 4, 'start', /hint: .*client certificate/)
-      assert.doesNotMatch(outcome.stderr, /http:\/\/|PROXY|error:/)
-      assert.equal(ory.seen.length, 0)
+      assertFailed(outcome, 4, 'start', /hint .*client certificate/)
+      assert.doesNotMatch(outcome.stderr, NO_ADVICE)
+      assert.deepEqual([ory.seen.length, proxy.contacts.length > 0], [0, isProxied])
     })
 
   test('a proxy that speaks TLS itself is trusted in the same way', async (t) => {
@@ -117,8 +144,11 @@ describe('with an authority that NODE_EXTRA_CA_CERTS names', { concurrency: true
     const env = { ...far(ory.port), https_proxy: `https://localhost:${proxy.port}` }
     const [verified, failed] = await Promise.all([program({ ...env, ...TRUST }), run(env)])
     assertVerified(verified)
-    const says = RegExp(`the proxy localhost:${proxy.port} .* PROXY UNABLE_TO_`, 's')
-    assertFailed(failed, 4, 'start', says)
+    const says = [
+      /: the proxy's certificate is not trusted here\n/,
+      RegExp(`the proxy localhost:${proxy.port}\n`),
+    ]
+    assertFailed(failed, 4, 'start', ...says, / UNABLE_TO_/)
     assert.deepEqual([ory.seen.length, proxy.seen.length], [3, 0])
   })
 })
@@ -127,9 +157,9 @@ describe('with an authority that NODE_EXTRA_CA_CERTS names', { concurrency: true
 const hello = ['160301002a', '02000026', '0301', '00'.repeat(32), '00', 'c013', '00'].join('')
 // biome-ignore format: a table: what a port answers to TLS
 const PORTS: readonly (readonly [port: string, answer: string | Buffer, says: RegExp])[] = [
-  ['HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', /does not speak TLS.*hint: .*http:\/\//s],
-  ['SSH', 'SSH-2.0-OpenSSH_9.9\r\n', /does not speak TLS.*hint: .*http:\/\//s],
-  ['TLS 1.0', Buffer.from(hello, 'hex'), /no version of TLS.*hint: (?!.*http:).*TLS 1\.2/s],
+  ['HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', /: what answers speaks no TLS\n.*hint .*http:/s],
+  ['SSH', 'SSH-2.0-OpenSSH_9.9\r\n', /: what answers speaks no TLS\n.*hint .*http:/s],
+  ['TLS 1.0', Buffer.from(hello, 'hex'), /handshake failed\n(?!.*http:).*hint .*TLS 1\.2/s],
 ]
 
 describe('the scheme', { concurrency: true }, () => {
@@ -138,21 +168,21 @@ describe('the scheme', { concurrency: true }, () => {
       const raw = await startRaw(t, (socket) => socket.once('data', () => socket.end(answer)))
       const outcome = await run(credentials({ url: `https://127.0.0.1:${raw.port}` }))
       assertFailed(outcome, 4, 'start', says)
-      assert.doesNotMatch(outcome.stderr, /error:|\.c:\d/)
+      assert.doesNotMatch(outcome.stderr, /error:\d|\.c:\d/)
       assert.equal(raw.contacts.length, 1)
     })
 
   test('https asked of plain http through a proxy: no advice to do without TLS', async (t) => {
     const [ory, proxy] = [await startOry(t), await startProxy(t, forward)]
     const outcome = await run({ ...far(ory.port), HTTPS_PROXY: proxy.url })
-    assertRefused(outcome, /through the proxy.*no TLS.*hint: .*port/s)
+    assertRefused(outcome, /speaks no TLS\n.*through the proxy.*hint .*port/s)
     assert.equal(ory.seen.length, 0)
   })
 
   test('http asked of a port that speaks TLS: the hint is https', async (t) => {
     const ory = await startOry(t, at({}), sound)
     const outcome = await run(credentials({ url: `http://127.0.0.1:${ory.port}` }))
-    assertFailed(outcome, 4, 'start', /hint: .*https:\/\//)
+    assertFailed(outcome, 4, 'start', /hint .*https:\/\//)
     assert.equal(ory.seen.length, 0)
   })
 })
