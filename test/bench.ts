@@ -54,21 +54,21 @@ async function relay(to: number): Promise<number> {
 }
 
 /** Runs each way in turn, and prints its medians, and the ratio of the first to the second. */
-async function compare(title: string, ory: Ory, env: Variables, ways: Record<string, string[]>) {
+type Way = { command: string[]; env?: Variables }
+async function compare(title: string, ory: Ory, env: Variables, ways: Record<string, Way>) {
   const figures = Object.keys(ways).map((name) => ({ name, ms: [0], peak: [0], wire: '' }))
   for (let round = -1; round < ROUNDS; round++) {
     for (const figure of figures) {
       const [contacts, seen] = [ory.contacts.length, ory.seen.length]
-      const way = ways[figure.name] ?? []
-      const command = [process.execPath, '--import', TELL_PEAK, ...way]
-      const { code, stdout, stderr, ms } = await program({ ...credentials(ory), ...env }, [], {
-        command,
-      })
+      const way = ways[figure.name] ?? { command: [] }
+      const command = [process.execPath, '--import', TELL_PEAK, ...way.command]
+      const all = { ...credentials(ory), ...env, ...way.env }
+      const { code, stdout, stderr, ms } = await program(all, [], { command })
       if (code !== 0 || !stdout.startsWith('token: ')) throw new Error(`${figure.name}: ${stderr}`)
       const peak = Number(/peak (\d+)/.exec(stderr)?.[1]) / 1024
-      // The first round fills tsx's cache.
-      const [all, peaks] = round < 0 ? [[], []] : [figure.ms, figure.peak]
-      Object.assign(figure, { ms: [...all, ms], peak: [...peaks, peak] })
+      // The first round fills the caches.
+      const [times, peaks] = round < 0 ? [[], []] : [figure.ms, figure.peak]
+      Object.assign(figure, { ms: [...times, ms], peak: [...peaks, peak] })
       const [dials, asked] = [ory.contacts.length - contacts, ory.seen.length - seen]
       figure.wire = `${dials} connection(s), ${asked} requests`
     }
@@ -84,7 +84,7 @@ async function compare(title: string, ory: Ory, env: Variables, ways: Record<str
   console.log(`  ratio           time ${ratio('ms')}, memory ${ratio('peak')}`)
 }
 
-const tsx = (file: string): string[] => ['--import', TSX, file]
+const tsx = (file: string): Way => ({ command: ['--import', TSX, file] })
 const near = await startOry(t)
 await compare('no distance', near, {}, { 'ory-login': tsx(PROGRAM), sketch: tsx(SKETCH) })
 
@@ -100,7 +100,10 @@ const title = `TLS at a round trip of ${ROUND_TRIP_MS} ms`
 await compare(title, far, distant, { 'ory-login': tsx(PROGRAM), sketch: tsx(SKETCH) })
 
 if (Reflect.get(process.features, 'typescript')) {
-  await compare('plain node', near, {}, { 'plain node': [PROGRAM], 'through tsx': tsx(PROGRAM) })
+  const plain = { command: [PROGRAM] }
+  const cached = { ...plain, env: { NODE_COMPILE_CACHE: folder() } }
+  await compare('plain node', near, {}, { 'plain node': plain, 'through tsx': tsx(PROGRAM) })
+  await compare('compile cache', near, {}, { 'with a cache': cached, without: plain })
   // With a warm cache, as a CI job has it that restores the one of npm.
   const install = (args: string[]) => {
     const copy = folder()

@@ -27,7 +27,7 @@ interface Step {
 }
 const stepsOf = (jobs: Record<string, { steps: Step[] }>): Step[] =>
   Object.values(jobs).flatMap(({ steps }) => steps)
-const ofReadme: Step[] = blocks('yaml').flatMap((each) => parseYaml(each))
+const [github, gitlab] = blocks('yaml').map((each) => parseYaml(each).login)
 
 test('every npm script that README, workflow and .ci/run name is there', () => {
   const texts = [readme, read('.github/workflows/ci.yml'), read('.ci/run')].join('\n')
@@ -80,15 +80,38 @@ test('the smoke job runs each Kratos, imports the identity, and runs the live te
 })
 
 test('actions are pinned, permissions are read-only, and variables are no literals', () => {
-  const used = [...stepsOf(workflow.jobs), ...ofReadme].flatMap(({ uses }) => uses ?? [])
+  const used = stepsOf({ ...workflow.jobs, github }).flatMap(({ uses }) => uses ?? [])
   assert.ok(used.length >= 5)
   for (const action of used) assert.match(action, /^actions\/[a-z-]+@[0-9a-f]{40}$/)
   assert.deepEqual(workflow.permissions, { contents: 'read' })
-  const logins = ofReadme.filter((step) => step.run?.includes('src/ory-login.ts'))
+  const logins = stepsOf({ github }).filter((step) => step.run?.includes('src/ory-login.ts'))
   assert.equal(logins.length, 1)
   const { env = {} } = logins[0] ?? {}
   assert.deepEqual(Object.keys(env), ['BASE_URL', 'IDENT', 'PASS'])
   for (const value of Object.values(env)) assert.match(value, /^\$\{\{ (vars|secrets)\.\w+ \}\}$/)
+})
+
+test('in CI it is installed without development packages, and run by plain node', () => {
+  const commands = ['npm ci --omit=dev', 'node src/ory-login.ts --logout']
+  assert.deepEqual(
+    github.steps.flatMap((step: Step) => step.run ?? []),
+    commands,
+  )
+  assert.deepEqual(gitlab.script, commands)
+  assert.ok(github['timeout-minutes'] > 0 && /fork$/.test(github.if))
+  const docker = block('dockerfile', 'FROM')
+  assert.match(docker, /^FROM node:24-slim\n.*npm ci --omit=dev\n.*"node", "src\/ory-login.ts"/s)
+  assert.equal(docker.trim().split('\n').length, 6)
+})
+
+test('the README can be read in a terminal, and in ten minutes', () => {
+  const lines = readme.trimEnd().split('\n')
+  assert.ok(lines.length <= 230, `${lines.length}`)
+  for (const line of lines) assert.ok(line.length <= 400, line)
+})
+
+test('a clone on Windows has the line ends that lint expects', () => {
+  assert.match(read('.gitattributes'), /^\* text=auto eol=lf$/m)
 })
 
 test('the Compose file serves Kratos on loopback with the demo identity', async (t) => {
@@ -137,21 +160,31 @@ const ANY_ID = /[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[\da-f]{4}-[\da-f]{12}/
 const still = (text: string, url = 'http://127.0.0.1:4433'): string =>
   text
     .replaceAll(url, 'http://127.0.0.1:4433')
-    .replace(RegExp(`(x-request-id |request_id":")${ANY_ID.source}`, 'g'), '$1the request id')
-    .replace(/"duration_ms":\d+/g, '"duration_ms":0')
+    .replace(RegExp(`(x-request-id |request_id": ?")${ANY_ID.source}`, 'g'), '$1the request id')
+    .replace(/("duration_ms": ?)\d+/g, '$10')
 
 test('the output that the README shows is what the program prints', async (t) => {
   const wrong = await login(t, recorded('wrong-password'))
-  for (const line of still(wrong.stderr, wrong.ory.url).trimEnd().split('\n'))
-    assert.ok(still(readme).includes(`    ${line}\n`), line)
+  const shown = wrong.stderr.replace(/^(?=.)/gm, '    ')
+  assert.ok(still(readme).includes(still(shown, wrong.ory.url)), wrong.stderr)
 
-  const [success, failure] = still(blocks('json')[0] ?? '')
-    .trim()
-    .split('\n')
-  const good = await login(t, {}, {}, '--json', '--logout')
-  assert.equal(still(good.stdout, good.ory.url), `${success}\n`)
-  const bad = await login(t, recorded('wrong-password'), {}, '--json')
-  assert.equal(still(bad.stdout, bad.ory.url).trim(), failure)
+  const good = await login(t, {}, {}, '--json')
+  const sample = still(block('json', '"ok": true'))
+  assert.deepEqual(JSON.parse(sample), JSON.parse(still(good.stdout, good.ory.url)))
+  const { stdout } = await login(t, recorded('wrong-password'), {}, '--json')
+  const known = ['ok', 'base_url', 'request_id', 'steps']
+  for (const key of Object.keys(JSON.parse(stdout)).filter((each) => !known.includes(each)))
+    assert.ok(readme.includes(`\`${key}\``), key)
+})
+
+test('the test identity of the README is one that Ory can import', () => {
+  const identity = JSON.parse(block('json', 'schema_id'))
+  const { traits, credentials } = JSON.parse(read('test/kratos/demo-identity.json'))
+  const { password } = identity.credentials.password.config
+  assert.deepEqual(Object.keys(identity.traits), Object.keys(traits))
+  assert.deepEqual(Object.keys(identity.credentials), Object.keys(credentials))
+  const run = block('sh', 'npm run -s login')
+  assert.ok(run.includes(`IDENT=${identity.traits.email}\n`) && run.includes(`PASS='${password}'`))
 })
 
 test('there is one file in src, and two runtime packages', () => {
@@ -162,44 +195,54 @@ test('there is one file in src, and two runtime packages', () => {
 // Recipes are for a shell.
 if (process.platform !== 'win32')
   describe('the recipes of the README', () => {
+    const SHELLS = [['/bin/sh'], ['bash', '-e'], ['bash', '-eo', 'pipefail']] as const
     /** Runs a script where `node`, `page` and `sleep` are these, and nothing else is found. */
-    const runScript = (script: string, commands: Record<string, string>) => {
+    const runScript = (
+      script: string,
+      commands: Record<string, string>,
+      [shell, ...options]: readonly [string, ...string[]] = SHELLS[0],
+    ) => {
       const cwd = folder()
       const bin = folder()
       for (const [name, body] of Object.entries(commands))
         writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
-      const env = { PATH: [bin, '/nowhere'].join(delimiter) }
       const text = script.replaceAll('/srv/ory-login', `'${cwd}'`).replace('/usr/local/bin:', '')
-      const { status, stdout } = spawnSync('/bin/sh', ['-c', text], { cwd, env, encoding: 'utf8' })
-      return { status, stdout }
+      const path = `PATH=${[bin, '/nowhere'].map((each) => `'${each}'`).join(delimiter)}\n`
+      const ran = spawnSync(shell, [...options, '-c', path + text], { cwd, encoding: 'utf8' })
+      const log = existsSync(join(cwd, 'login.log'))
+        ? readFileSync(join(cwd, 'login.log'), 'utf8')
+        : ''
+      return { status: ran.status, stdout: ran.stdout, log }
     }
     const check = block('sh', 'sleep 300')
     const page = 'echo "page: $*"'
     const usual = { page, sleep: 'echo "sleep $*"', date: 'echo today' }
     const runCheck = (node: string) => runScript(check, { ...usual, node })
 
-    test('the check on a schedule: every outcome but 0 becomes known', () => {
-      assert.deepEqual(runCheck('exit 0'), { status: 0, stdout: '' })
+    test('the check on a schedule: green is logged, and anything but 0 pages someone', () => {
+      assert.deepEqual(runCheck('exit 0'), { status: 0, stdout: '', log: 'today ok\n' })
       for (const [code, says] of [
         [1, /^page: .*does not work: exit code 1\b.*\n$/],
         [2, /^page: .*does not work: exit code 2\b.*\n$/],
-        [3, /^page: people cannot log in.*\n$/],
+        [3, /^page: .*unable to log in, or the test identity.*\n$/],
         [4, /^sleep 300\npage: .*no usable answer.*\n$/],
         [13, /^page: .*does not work: exit code 13\b.*\n$/],
         [137, /^page: .*does not work: exit code 137\b.*\n$/],
       ] as const) {
-        const { status, stdout } = runCheck(`exit ${code}`)
+        const { status, stdout, log } = runCheck(`echo why >&2; exit ${code}`)
         assert.equal(status, code)
         assert.match(stdout, says)
+        assert.match(log, RegExp(`^why\ntoday exit code ${code}\n`))
       }
     })
 
     test('the check on a schedule: a bad minute alone pages nobody', () => {
       const once = 'if [ -e tried ]; then exit 0; fi; : >tried; exit 4'
-      assert.deepEqual(runCheck(once), { status: 0, stdout: 'sleep 300\n' })
+      const { status, stdout, log } = runCheck(once)
+      assert.deepEqual([status, stdout, log], [0, 'sleep 300\n', 'today exit code 4\ntoday ok\n'])
     })
 
-    test('the check on a schedule: a missing program or folder becomes known', () => {
+    test('the check on a schedule: a missing program or folder pages someone', () => {
       const { status, stdout } = runScript(check, usual)
       assert.equal(status, 127)
       assert.match(stdout, /^page: .*does not work: exit code 127/)
@@ -207,16 +250,22 @@ if (process.platform !== 'win32')
       assert.match(gone.stdout, /^page: .*does not work/)
     })
 
-    test('the exit code survives jq', () => {
+    test('the exit code survives jq, in the shells of CI too', () => {
       const script = block('sh', 'jq -r')
-      for (const code of [0, 1, 2, 3, 4]) {
-        const commands = { node: `echo '{"ok":true}'; exit ${code}`, jq: `cat "$3" 2>/dev/null; :` }
-        assert.equal(runScript(script, commands).status, code)
-      }
+      for (const shell of SHELLS)
+        for (const code of [0, 1, 2, 3, 4]) {
+          const jq = 'while read -r line; do echo "jq $line"; done <"$3"'
+          const commands = { node: `echo '{"ok":true}'; exit ${code}`, jq }
+          const { status, stdout } = runScript(script, commands, shell)
+          assert.deepEqual([status, stdout], [code, 'jq {"ok":true}\n'])
+        }
     })
   })
 
 test('the README says what each install runs with', () => {
   assert.equal(scripts.login, 'node --import tsx/esm src/ory-login.ts')
-  assert.match(readme, /`npm ci --omit=dev` \| `node src\/ory-login.ts` \| 22\.18/)
+  assert.match(
+    readme,
+    /`npm ci --omit=dev` and Node.js 22\.18 or later, run `node src\/ory-login.ts`/,
+  )
 })
