@@ -216,10 +216,11 @@ test('no text of a server makes a second command', async (t) => {
 
 // ---- The ways to run
 
-/** What `npm ci --omit=dev` gives, below odd characters: no other package is in reach. */
+/** What `npm ci --omit=dev` gives, in a folder of a repository of CommonJS, below odd characters. */
 const BARE = join(folder(), "it's 100% a #1 änd space")
 const BARE_LINK = join(BARE, 'linked login.ts')
 fs.cpSync(PROGRAM, join(BARE, 'src', 'ory-login.ts'))
+fs.writeFileSync(join(BARE, '..', 'package.json'), '{"type":"commonjs"}')
 fs.cpSync(join(ROOT, 'package.json'), join(BARE, 'package.json'))
 for (const name of Object.keys(MANIFEST.dependencies).map((each) => join('node_modules', each)))
   fs.cpSync(join(ROOT, name), join(BARE, name), { recursive: true })
@@ -241,7 +242,7 @@ const WAYS: Way[] = [
   ['npx tsx, for a .js that is a .ts', true, true, [...npxTsx, ending('.js')]],
   ['a .jsx that is a .ts', true, true, [...nodeTsx, ending('.jsx')]],
   ['no ending', true, true, [...nodeTsx, ending('')]],
-  ['the two packages alone', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
+  ['in a repository of CommonJS', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
   ['a link to it', isPosix, true, [...nodeTsx, BARE_LINK]],
   ['a preserved link to it', isPosix, true, [...nodeTsx, preserving, BARE_LINK]],
   ['a file: URL', hasUrls, true, [...nodeTsx, ...url], /^(.*Warning.*--entry-url.*\n.*\n)?$/],
