@@ -216,7 +216,7 @@ test('no text of a server makes a second command', async (t) => {
 
 // ---- The ways to run
 
-/** What `npm ci --omit=dev` gives, in a folder of a repository of CommonJS, below odd characters. */
+/** What `npm ci --omit=dev` gives, in a folder of a CommonJS repository, below odd characters. */
 const BARE = join(folder(), "it's 100% a #1 änd space")
 const BARE_LINK = join(BARE, 'linked login.ts')
 fs.cpSync(PROGRAM, join(BARE, 'src', 'ory-login.ts'))
@@ -242,7 +242,7 @@ const WAYS: Way[] = [
   ['npx tsx, for a .js that is a .ts', true, true, [...npxTsx, ending('.js')]],
   ['a .jsx that is a .ts', true, true, [...nodeTsx, ending('.jsx')]],
   ['no ending', true, true, [...nodeTsx, ending('')]],
-  ['in a repository of CommonJS', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
+  ['within CommonJS', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
   ['a link to it', isPosix, true, [...nodeTsx, BARE_LINK]],
   ['a preserved link to it', isPosix, true, [...nodeTsx, preserving, BARE_LINK]],
   ['a file: URL', hasUrls, true, [...nodeTsx, ...url], /^(.*Warning.*--entry-url.*\n.*\n)?$/],
