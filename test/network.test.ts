@@ -428,7 +428,7 @@ const HANGS: readonly [does: string, step: Step, Behaviour][] = [
   ['says nothing', 'logout', () => undefined],
   ['never ends its headers', 'start', drip(OK, 'x-a: b\r\n')],
   ['drips its body', 'start', drip(`${OK}content-length: 9999\r\n\r\n{`, ' ')],
-  ['stalls in its body', 'submit', drip(`${OK}content-length: 9999\r\n\r\n{"id": "abc`)],
+  ['stalls in its body', 'start', drip(`${OK}content-length: 9999\r\n\r\n{"id": "abc`)],
   ['sends nothing but 102', 'start', drip('', 'HTTP/1.1 102 Processing\r\n\r\n')],
 ]
 
@@ -438,7 +438,7 @@ const assertGone = (contacts: number[], seconds: number): void => {
   assert.ok(contacts.length > 0 && ms < seconds * 1000 + 15_000, `gone ${ms} ms after its contact`)
 }
 
-describe('a process is gone in its time', { concurrency: 8, timeout: 300_000 }, () => {
+describe('a process is gone in its time', { concurrency: 10, timeout: 300_000 }, () => {
   for (const [does, step, behaviour] of HANGS)
     test(`where a server ${does} at ${step}`, async (t) => {
       const ory = await startOry(t, at({ [step]: behaviour }))

@@ -216,7 +216,7 @@ describe('where it fails, it is named, without its credentials', { concurrency: 
     ['http', 'says nothing', () => {}, 4, /no answer came in time.*the proxy in HTTP_PROXY/s],
     ['https', 'connects, and says nothing', tell(CONNECTED), 4, /no answer came in time/],
     ['https', 'answers with a page', answerWith('200 OK', PAGE), 20, /no TLS.*proxy want a login/s],
-    ['https', 'connects, and sends a page', tell(CONNECTED, PAGE), 20, /what answers speaks no TLS/],
+    ['https', 'connects, and sends a page', tell(CONNECTED, PAGE), 20, /answers speaks no TLS/],
   ]
   for (const [scheme, does, habit, seconds, says] of children)
     test(`${scheme}, and it ${does}: the process is gone in time`, async (t) => {

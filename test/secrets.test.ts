@@ -111,7 +111,8 @@ for (const name of Object.keys(SPELLINGS))
 // biome-ignore format: a table
 const PAIRS: readonly [text: string, secret: string][] = [
   // Beside what would be an escape together with it.
-  ['%41&amp;hunter2abcdef', '41&hunter2abcdef'], ['\\u0041&lt;hunter2abcdef', 'u0041<hunter2abcdef'],
+  ['%41&amp;hunter2abcdef', '41&hunter2abcdef'],
+  ['\\u0041&lt;hunter2abcdef', 'u0041<hunter2abcdef'],
   ['&lt;%3Chunter2abcdef', 'lt;<hunter2abcdef'], ['zebra&3%41', 'zebra&3%'],
   // Where tidying takes something away.
   ['a##b##c#1', 'a##b##c#1'], ['\u001b[hunter2abc', 'hunter2abc'], ['\u009bhunter2ab', 'hunter2ab'],
@@ -122,7 +123,8 @@ const PAIRS: readonly [text: string, secret: string][] = [
   [`It was ${'Zebra-1;'.repeat(30)}…`, 'Zebra-1;'.repeat(625)],
   [`${'x'.repeat(240)}hunter\u001b[0m2abcdef`, 'hunter2abcdef'],
   ['horse%25staple%25ba', 'horse%staple%battery'],
-  ['You sent Tr0ub4dor&lt;zeb', 'Tr0ub4dor<zebra-1'], ['…ub4dor\\u003czebra-12', 'Tr0ub4dor<zebra-12'],
+  ['You sent Tr0ub4dor&lt;zeb', 'Tr0ub4dor<zebra-1'],
+  ['…ub4dor\\u003czebra-12', 'Tr0ub4dor<zebra-12'],
   // In two spellings at once, or in the same one again.
   ['Passw&ouml;rt&#45;Test', 'Passwört-Test'], ['HUNTER%20%26AMP%3B%202', 'hunter & 2'],
   ['STRA%C3%9FE-7', 'Straße-7'], ['a\u200b\u0308#,#(#', 'ä#,#(#'],
@@ -295,7 +297,8 @@ for (const [place, answer] of Object.entries(PLACES))
 const SPLIT: Readonly<Record<string, Answer>> = {
   'an id and a text': error({ id: 'hunter2abcd', reason: 'efghijkl' }),
   'two texts': error({ reason: 'It is hunter2abc', message: 'defghijkl' }),
-  'two ids': { status: 400, body: { ui: { messages: [{ id: 'hunter2abcd' }, { id: 'efghijkl' }] } } },
+  'two ids':
+    { status: 400, body: { ui: { messages: [{ id: 'hunter2abcd' }, { id: 'efghijkl' }] } } },
 }
 for (const [places, start] of Object.entries(SPLIT))
   test(`a password that comes back in ${places} is not shown`, async (t) => {
