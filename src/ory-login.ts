@@ -330,8 +330,9 @@ export const BEFORE_ORY: readonly Row[] = [
 export const PROXY: readonly Row[] = [
   ['403 407 UND_ERR_INVALID_ARG', 4, 'the proxy refuses to connect to Ory',
     ({ proxy }) => `check the user and password in ${proxy?.name}, and what the proxy allows`],
-  ['502 503 504', 4, 'the proxy answers, but could not connect to Ory',
-    'check the host and port in BASE_URL, and whether the proxy can reach them', THRICE],
+  ['502 503 504', 4, 'the proxy answers, but could not connect to Ory', ({ step }) =>
+    step === 'start' ? 'check the host and port in BASE_URL, and whether the proxy can reach them'
+      : "the login began well: try again later, and check Ory's status and logs", THRICE],
   [({ isUntrusted }) => isUntrusted, 4, "the proxy's certificate is not trusted here",
     'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
   [() => true, 4, 'the proxy cannot be reached, or does not connect',
@@ -350,12 +351,14 @@ export const NO_ANSWER: readonly Row[] = [
     'Ory, or what stands before it, went away during this step',
     'check its logs, its memory (password hashes can use it up) and its database', THRICE],
   // at any step
-  [({ code, isConnected, proxy }) => code === 'TIMEOUT' && isConnected && !proxy, 4,
+  [({ code, proxy }) => code === 'TIMEOUT' && proxy !== undefined, 4,
+    'no answer came in time through the proxy',
+    ({ proxy }) => `check the proxy in ${proxy?.name}, and what it can reach`],
+  [({ code, isConnected }) => code === 'TIMEOUT' && isConnected, 4,
     'a server accepted the connection, but did not answer in time',
     "check the port in BASE_URL, Ory's logs and its database; --timeout gives it more time"],
-  ['TIMEOUT', 4, 'no answer came in time: no connection was made', ({ proxy }) => proxy
-    ? `check the proxy in ${proxy.name}, and what it can reach`
-    : 'check the host and port in BASE_URL, DNS, firewalls and VPN'],
+  ['TIMEOUT', 4, 'no answer came in time: no connection was made',
+    'check the host and port in BASE_URL, DNS, firewalls, VPN, and whether the port speaks TLS'],
   ['ECONNREFUSED', 4, 'nothing listens at the host and port of BASE_URL',
     'check host and port in BASE_URL, and that Ory is running', THRICE],
   [({ isCut }) => isCut, 4, 'the connection was cut before the answer was complete',
@@ -377,7 +380,7 @@ export const NO_ANSWER: readonly Row[] = [
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 4,
     "the server's certificate cannot be verified: an intermediate one may be missing", [
       'let the server send its intermediate certificate as well (often called the full chain)',
-      'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env']],
+      'if a private authority issued it, NODE_EXTRA_CA_CERTS takes its PEM file; not in .env']],
   [({ isUntrusted }) => isUntrusted, 4, "the server's certificate is not trusted here",
     ({ hasExtraCertificates }) => hasExtraCertificates
       ? 'NODE_EXTRA_CA_CERTS does not vouch for it: that takes a PEM file of its authority'
@@ -809,7 +812,7 @@ async function callOry<Body>(
     run.note(`${name}: got ${came}; attempt ${attempt + 1} of ${tries} is due ${due}`)
     await sleep(wait)
     record.waited_ms += wait
-    isLost = reply.status === 0
+    isLost ||= reply.status === 0
   }
 }
 
@@ -871,8 +874,8 @@ async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): P
     return { status: response.status, headers: response.headers, text, ...json, code: '' }
   } catch (error) {
     const reply = rootCause(error)
-    // Of a plain request the proxy is the server: all that fails is the proxy's.
-    return proxy && !isHttps ? { ...reply, isProxys: true } : reply
+    // Of a plain request the proxy is the server: what fails at first is the proxy's.
+    return proxy && !isHttps && step === 'start' ? { ...reply, isProxys: true } : reply
   } finally {
     clearInterval(telling)
   }

@@ -5,11 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import dns from 'node:dns'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import * as http from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, isIP, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -234,6 +235,29 @@ export async function startProxy(t: Ends, habit: Habit = forward) {
   return { url, port, contacts, heads }
 }
 
+/** What comes of a look-up: addresses, or the code of an error. */
+type Found = readonly string[] | string
+/**
+ * From now on, a name that ends in .test leads to 127.0.0.1, or wherever it is told, for this
+ * process alone. Each look-up of one is kept in the list that this returns.
+ */
+export function nameServer(find: (name: string, times: number) => Found = () => ['127.0.0.1']) {
+  const names: string[] = []
+  const real = dns.lookup
+  type Then = (error: Error | null, addresses?: dns.LookupAddress[]) => void
+  const lookup = (name: string, options: dns.LookupOptions, then: Then) => {
+    if (!name.endsWith('.test')) return Reflect.apply(real, dns, [name, options, then])
+    names.push(name)
+    const found = find(name, names.filter((each) => each === name).length)
+    if (typeof found === 'string')
+      return setImmediate(then, Object.assign(Error(`made for a test of ${name}`), { code: found }))
+    const addresses = found.map((address) => ({ address, family: isIP(address) }))
+    return setImmediate(then, null, addresses)
+  }
+  Object.assign(dns, { lookup })
+  return names
+}
+
 /** A port where nothing listens, and that no server is given by chance, as a free one could be. */
 export const CLOSED_PORT = 2
 
@@ -302,7 +326,7 @@ export interface ChildOptions {
 
 /** Starts the real program. Its environment is the given one and what any process needs. */
 export function start(env: Variables, args: readonly string[], options: ChildOptions = {}) {
-  const { cwd = folder(), stdout = 'pipe', killAfterMs = 30_000 } = options
+  const { cwd = folder(), stdout = 'pipe', killAfterMs = 120_000 } = options
   const [file = '', ...first] = options.command ?? [process.execPath, '--import', TSX, PROGRAM]
   const { PATH = '', SystemRoot = '', TEMP = tmpdir() } = process.env
   return spawn(file, [...first, ...args], {

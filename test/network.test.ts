@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import dns from 'node:dns'
 import * as fs from 'node:fs'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import net from 'node:net'
@@ -25,18 +24,10 @@ process.env.TZ = 'Asia/Kolkata' // no date of HTTP is in local time
  * Names that only this file knows. That of a code and a number fails so often with this code, and
  * then leads to 127.0.0.1, as each name does; but two of them have an IPv6 address before it.
  */
-const lookedUp: string[] = []
-const realLookup = dns.lookup
-type Found = (error: Error | null, addresses?: dns.LookupAddress[]) => void
-mock.method(dns, 'lookup', (name: string, options: dns.LookupOptions, done: Found) => {
-  if (!name.endsWith('.test')) return Reflect.apply(realLookup, dns, [name, options, done])
-  lookedUp.push(name)
-  const [, code = '', times = 0] = /^(\w+)-(\d)\.test$/.exec(name) ?? []
-  const error = Object.assign(Error(`made for a test of ${name}`), { code: code.toUpperCase() })
-  if (countOf(name) <= Number(times)) return setImmediate(done, error)
-  const addresses = [...(name.startsWith('two') ? ['::1'] : []), '127.0.0.1']
-  const found = addresses.map((address) => ({ address, family: net.isIP(address) }))
-  return setImmediate(done, null, found)
+const lookedUp = harness.nameServer((name, times) => {
+  const [, code = '', fails = 0] = /^(\w+)-(\d)\.test$/.exec(name) ?? []
+  if (times <= Number(fails)) return code.toUpperCase()
+  return [...(name.startsWith('two') ? ['::1'] : []), '127.0.0.1']
 })
 const countOf = (name: string): number => lookedUp.filter((each) => each === name).length
 
@@ -195,6 +186,7 @@ const TO_A_LOGOUT = {
 // biome-ignore format: a table: the exit code, and what comes to the tries; unknown is Ory's 403
 const LOGOUTS: readonly [code: number, ...(keyof typeof TO_A_LOGOUT)[]][] = [
   [0, 'cut', 'unknown'], [0, 'reset', 'unknown'], [0, 503, 'cut', 'unknown'],
+  [0, 'cut', 503, 'unknown'],
   [1, 'unknown'], [1, 429, 'unknown'], [1, 503, 'unknown'], [1, 'cut', 'forbidden'],
   [4, 'cut', 'firewall'], [4, 429, 'firewall'], [4, 503, 'firewall'],
 ]

@@ -1,6 +1,5 @@
 /** Proxies: when one is used, how, and that its failures are told as its own. */
 import assert from 'node:assert/strict'
-import dns from 'node:dns'
 import net from 'node:net'
 import { describe, mock, type TestContext, test } from 'node:test'
 import { authority, certify, TRUST } from './certificates.ts'
@@ -11,15 +10,8 @@ const { IDENT, PASS, STEPS, TOKEN } = harness
 const { answerWith, at, credentials, forward, program, run, startOry } = harness
 const { assertFailed, assertNoSecrets, assertVerified, startProxy } = harness
 
-// Where this machine itself looks up what ends in .test, it finds 127.0.0.1.
-const lookedUp: string[] = []
-const realLookup = dns.lookup
-type Found = (error: null, addresses: dns.LookupAddress[]) => void
-mock.method(dns, 'lookup', (name: string, options: dns.LookupOptions, done: Found) => {
-  if (!name.endsWith('.test')) return Reflect.apply(realLookup, dns, [name, options, done])
-  lookedUp.push(name)
-  return setImmediate(done, null, [{ address: '127.0.0.1', family: 4 }])
-})
+/** What this machine itself looks up. */
+const lookedUp = harness.nameServer()
 
 // Each address that is none of .test is this machine's; there, all is served at 127.0.0.1.
 const realConnect = net.connect
@@ -238,11 +230,35 @@ describe('where it fails, it is named, without its credentials', { concurrency: 
     assert.equal(proxy.contacts.length, 1)
   })
 
-  test('what Ory answers through it is not put on the proxy', async (t) => {
-    const ory = await startOry(t, at({ whoami: { status: 500 } }))
+  // biome-ignore format: a table
+  const late: [what: string, Parameters<typeof at>[0], step: harness.Step, says: RegExp][] = [
+    ['a 500', { whoami: { status: 500 } }, 'whoami', /got +500: /],
+    ['a cut', { submit: (_, { socket }) => void socket?.destroy() }, 'submit', /went away/],
+  ]
+  for (const [what, steps, step, says] of late)
+    test(`after a good start ${what} is not put on the proxy`, async (t) => {
+      const [ory, proxy] = [await startOry(t, at(steps)), await startProxy(t)]
+      const outcome = await run({ ...far('http', ory.port), HTTP_PROXY: proxy.url })
+      assertFailed(outcome, 4, step, says)
+      assert.doesNotMatch(outcome.stderr, /hint .*proxy/i)
+    })
+
+  test('nor is silence behind it told as no connection', async (t) => {
+    const ory = await startOry(t, at({ start: () => undefined }))
     const proxy = await startProxy(t)
-    const outcome = await run({ ...far('http', ory.port), HTTP_PROXY: proxy.url })
-    assertFailed(outcome, 4, 'whoami', /got +500: /)
-    assert.doesNotMatch(outcome.stderr, /hint .*proxy/i)
+    const env = { ...far('http', ory.port), HTTP_PROXY: proxy.url }
+    assertFailed(await run(env, '--timeout', '2'), 4, 'start', /in time through the proxy/)
+  })
+
+  test('an Ory that the proxy cannot reach any more is not a wrong host in BASE_URL', async (t) => {
+    const tls = await certify({ name: 'ory.test' }, authority)
+    const ory = await startOry(t, at({ submit: (_, { socket }) => void socket?.destroy() }), tls)
+    const proxy = await startProxy(t, (socket, head) =>
+      (proxy.heads.length > 1 ? answerWith('502 No') : forward)(socket, head),
+    )
+    const env = { ...far('https', ory.port), ...TRUST, HTTPS_PROXY: proxy.url }
+    const outcome = await program(env)
+    assertFailed(outcome, 4, 'submit', /could not connect to Ory/, /hint +the login began well/)
+    assert.doesNotMatch(outcome.stderr, /hint .*BASE_URL/)
   })
 })
