@@ -218,7 +218,7 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
       'use a test identity that needs no SSO, no code and no other step'],
     [({ status }) => status === 422, 1, 'this login needs a browser to go on',
       'use a test identity with a password alone: this checks native clients'],
-    [({ status, isFlowStale }) => status === 410 && isFlowStale, 1,
+    [({ status, isStale }) => status === 410 && isStale, 1,
       'a cache answered the start with an old flow, which has expired',
       'keep the paths of Ory out of caches; if there is no cache, check the clocks'],
     [({ status }) => status === 410, 1, 'the flow expired before it was submitted',
@@ -434,7 +434,7 @@ export type Evidence = ReturnType<typeof readReply>
 
 /** Reads what came, once: who answered, what was said, and what the rows look at. */
 export function readReply(run: RunSoFar, step: Step, reply: Reply) {
-  const { config, login, isStale, isConnected } = run
+  const { config, login, isStale = false, isConnected } = run
   const { status, text, json, hasMore = false, code } = reply
   const from = whoAnswered(step, reply)
   const ory = readOry(reply)
@@ -460,7 +460,7 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
     step,
     hasMore,
     fault,
-    isFlowStale: isStale,
+    isStale,
     isServerError: status >= 500 || ory.otherCode >= 500,
     isGateway: (status >= 502 && status <= 504) || (status >= 520 && status <= 530), // Cloudflare's
     isCut: isCut || isEndless,
@@ -747,16 +747,10 @@ interface Run {
   stopped: Promise<Reply>
   /** Ory logs it, and repeats it in its answers. */
   request_id: string
-  /** The times of a step are those of its answers, and of the waits between them. */
-  steps: {
-    name: string
-    status: number | null
-    attempts: number
-    duration_ms: number
-    waited_ms: number
-  }[]
+  /** What --json says of each step: its times are those of its answers, and of the waits. */
+  steps: object[]
   /** Whether the last answer was old when it came, as that of a cache is. */
-  isStale: boolean
+  isStale?: boolean
   login?: Login
   session?: Session
 }
@@ -773,13 +767,7 @@ async function callOry<Body>(
   isPromised: (body: unknown) => body is Body,
 ): Promise<Body> {
   const { name, method, path, status } = STEPS[step]
-  const record: Run['steps'][number] = {
-    name,
-    status: null,
-    attempts: 0,
-    duration_ms: 0,
-    waited_ms: 0,
-  }
+  const record = { name, status: null as number | null, attempts: 0, duration_ms: 0, waited_ms: 0 }
   run.steps.push(record)
   for (let isLost = false; ; ) {
     const attempt = ++record.attempts
@@ -1117,11 +1105,9 @@ export function readConfig(env: Environment, dotenvText: string) {
 async function setUp(
   options: ReturnType<typeof readOptions>,
   env: Environment,
-  {
-    note,
-    uncaught,
-    signal,
-  }: Pick<Run, 'note'> & { uncaught: Promise<unknown>; signal: AbortSignal },
+  note: Run['note'],
+  uncaught: Promise<unknown>,
+  signal: AbortSignal,
 ): Promise<Run> {
   const { timeoutMs, verbose } = options
   const deadline = performance.now() + timeoutMs
@@ -1141,16 +1127,7 @@ async function setUp(
   if (verbose) note(`${settings.join('; ')}; x-request-id ${request_id}`)
   if (unset.length > 0) note(`not set, so the demo default is used: ${unset.join(', ')}`)
   if (!config.isHttps && !config.isLocal) note('BASE_URL is http: the password travels unencrypted')
-  return {
-    config,
-    ...openConnection(config),
-    note,
-    deadline,
-    stopped,
-    request_id,
-    steps: [],
-    isStale: false,
-  }
+  return { config, note, deadline, stopped, request_id, steps: [], ...openConnection(config) }
 }
 
 // ---- main
@@ -1185,7 +1162,7 @@ export async function main(args: string[], env: Environment, streams: Streams): 
     if (options.help) text = HELP
     else if (options.version) text = `${VERSION}\n`
     else {
-      run = await setUp(options, env, { note, uncaught, signal: done.signal })
+      run = await setUp(options, env, note, uncaught, done.signal)
       await logIn(run).finally(() => run?.dispatcher.destroy())
     }
   } catch (error) {
