@@ -658,10 +658,6 @@ function result(run: Run | undefined, failure: Failure | undefined, isJson: bool
 
 // ---- Secrets: no escaping and no mistaken encoding changes their ASCII letters and digits
 
-/** So many of them in a row give a secret away. */
-const TELLING_RUN = 12
-/** A secret with fewer of them cannot be known in another spelling. Ory takes no shorter one. */
-const SHORTEST = 6
 const WITHHELD = '(withheld: it repeats a secret)'
 
 /** How a character is written by its number, and in which radix. */
@@ -693,27 +689,25 @@ function undoEscapes(text: string): string {
 function readings(text: string): string[] {
   const once = undoEscapes(text)
   const all = [2, 3, 4, 5].reduce(undoEscapes, once)
-  return [
-    ...new Set([text, once, all].map((each) => each.replace(/[^\dA-Za-z]/g, '').toLowerCase())),
-  ]
+  const bare = [text, once, all].map((each) => each.replace(/[^\dA-Za-z]/g, '').toLowerCase())
+  return [...new Set(bare)]
 }
 
 /** Whether a text repeats one of the secrets, or a telling part of it, in whatever escaping. */
 export function repeatsSecret(text: string, secrets: readonly string[]): boolean {
-  const runsOf = (reading: string, size: number) =>
-    Array.from({ length: Math.max(0, reading.length - size + 1) }, (_, start) =>
-      reading.slice(start, start + size),
-    )
+  const shortest = 6 // with fewer, another spelling cannot be known; Ory takes no shorter password
+  const telling = 12 // so many in a row give a secret away
   const seen = readings(text)
   return secrets.some((secret) => {
     const [asItIs = '', ...undone] = readings(secret.slice(0, 10_000))
-    if (asItIs.length < SHORTEST)
+    if (asItIs.length < shortest)
       // Only a text in which nothing can be escaped is known not to repeat it.
-      return secret.length >= SHORTEST && (!/^[\w .,:;'()/-]*$/.test(text) || text.includes(secret))
-    return [asItIs, ...undone.filter(({ length }) => length >= SHORTEST)].some((spelled) => {
-      const size = Math.min(TELLING_RUN, spelled.length)
-      const telling = new Set(runsOf(spelled, size))
-      return seen.some((reading) => runsOf(reading, size).some((run) => telling.has(run)))
+      return secret.length >= shortest && (!/^[\w .,:;'()/-]*$/.test(text) || text.includes(secret))
+    return [asItIs, ...undone.filter(({ length }) => length >= shortest)].some((spelled) => {
+      const size = Math.min(telling, spelled.length)
+      const starts = Array.from({ length: spelled.length - size + 1 }, (_, start) => start)
+      const parts = new Set(starts.map((start) => spelled.slice(start, start + size)))
+      return seen.some((reading) => [...parts].some((part) => reading.includes(part)))
     })
   })
 }
@@ -821,9 +815,6 @@ export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status
   return longest + (Math.random() * backoff) / 2
 }
 
-/** So much of a body is read, in bytes after decompression. Ory's have some thousand. */
-const BODY_BYTES = 2 ** 20
-
 /** Sends a step's request once, and returns what came. This is the one place that sends. */
 async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): Promise<Reply> {
   const { baseUrl, proxy, isHttps } = run.config
@@ -853,7 +844,8 @@ async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): P
     let size = 0
     for await (const chunk of response.body ?? []) {
       size += chunk.length
-      if (size > BODY_BYTES) return noAnswer('BODY_TOO_LARGE', `more than ${BODY_BYTES} bytes`)
+      const limit = 2 ** 20 // after decompression; Ory's bodies have some thousand bytes
+      if (size > limit) return noAnswer('BODY_TOO_LARGE', `more than ${limit} bytes`)
       chunks.push(chunk)
     }
     const bytes = Buffer.concat(chunks)
@@ -885,6 +877,8 @@ const noAnswer = (code: string, text: string): Reply => {
   return { status: 0, headers: new Headers(), text, code }
 }
 
+const PROXY_FAILED = 'the proxy did not connect'
+
 /** Finds the real cause, the deepest, behind fetch's "fetch failed" and "terminated". */
 function rootCause(error: unknown): Reply {
   if (!(error instanceof Error)) return noAnswer('unknown', String(error))
@@ -901,7 +895,6 @@ function rootCause(error: unknown): Reply {
   const code = field(error, 'code')
   return noAnswer(isText(code) ? code : error.name, text)
 }
-const PROXY_FAILED = 'the proxy did not connect'
 
 /**
  * Opens the one connection of a run, through the proxy if one is in use. The time has its limit in
@@ -1144,9 +1137,6 @@ interface Streams {
   uncaught?: Promise<unknown>
 }
 
-/** How long printing the result may take after the deadline, in ms. */
-const GRACE_MS = 1000
-
 /** Runs the program, and returns its exit code within the time of --timeout. */
 export async function main(args: string[], env: Environment, streams: Streams): Promise<number> {
   const { print, say, highlight = String, uncaught = new Promise(() => {}) } = streams
@@ -1171,7 +1161,7 @@ export async function main(args: string[], env: Environment, streams: Streams): 
   done.abort()
 
   text ||= result(run, failure, args.includes('--json'))
-  const time = Math.max((run?.deadline ?? 0) - performance.now(), GRACE_MS)
+  const time = Math.max((run?.deadline ?? 0) - performance.now(), 1000) // a second of grace
   const late = sleep(time, new Error('nobody reads what is printed'), { ref: false })
   const printed = text ? print(text).then(() => undefined) : undefined
   const fault = await Promise.race([printed, late]).catch((error) => error)
