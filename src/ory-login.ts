@@ -146,19 +146,18 @@ const isSessionOf =
  */
 function sessionFault(session: unknown, login: Login | undefined): string {
   const { active, id, identity }: Record<string, unknown> = Object(session)
-  const [identityId, ofLogin] = [field(identity, 'id'), login?.session]
+  const identityId = field(identity, 'id')
+  const dueId = login?.session?.id ?? id
+  const dueIdentityId = login?.session?.identity?.id ?? identityId
   // Only a UUID is cut: of another text, a cut could hide that it is a secret.
   const uuid = /^([\da-f]{8})-[\da-f-]{27}$/
   const short = (value: unknown) => textOf(value).replace(uuid, '$1…') || 'none'
-  const isLine =
-    isText(identityId) && identityId.trim() !== '' && !/[\p{C}\p{Zl}\p{Zp}]/u.test(identityId)
   if (active !== true) return `active: ${Object(active) === active ? 'an object' : active}`
-  if (!isLine) return 'no identity whose id can be shown'
-  if (identityId !== (ofLogin?.identity?.id ?? identityId))
-    return `the identity ${short(identityId)} instead of ${short(ofLogin?.identity?.id)}`
-  return id === (ofLogin?.id ?? id)
-    ? ''
-    : `the session ${short(id)} instead of ${short(ofLogin?.id)}`
+  if (!isText(identityId) || identityId.trim() === '' || /[\p{C}\p{Zl}\p{Zp}]/u.test(identityId))
+    return 'no identity whose id can be shown'
+  if (identityId !== dueIdentityId)
+    return `the identity ${short(identityId)} instead of ${short(dueIdentityId)}`
+  return id === dueId ? '' : `the session ${short(id)} instead of ${short(dueId)}`
 }
 
 // ---- What a failure means, by who answered
@@ -842,9 +841,9 @@ async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): P
     const response = await fetch(url, request)
     const chunks: Uint8Array[] = []
     let size = 0
+    const limit = 2 ** 20 // after decompression; Ory's bodies have some thousand bytes
     for await (const chunk of response.body ?? []) {
       size += chunk.length
-      const limit = 2 ** 20 // after decompression; Ory's bodies have some thousand bytes
       if (size > limit) return noAnswer('BODY_TOO_LARGE', `more than ${limit} bytes`)
       chunks.push(chunk)
     }
@@ -1054,11 +1053,7 @@ export function readConfig(env: Environment, dotenvText: string) {
   const garbled = VARIABLES.filter((name) => read(name)?.includes('\ufffd'))
   refuse(garbled, 'is not in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale')
   const base = (read('BASE_URL') ?? DEMO.BASE_URL).trim()
-  refuse(
-    ['BASE_URL'],
-    faultOfUrl(base),
-    'it should look like https://your-slug.projects.oryapis.com',
-  )
+  refuse(['BASE_URL'], faultOfUrl(base), 'it should be like https://your-slug.projects.oryapis.com')
   const isLocal = isThisMachine(base)
   const unset = VARIABLES.filter((name) => read(name) === undefined)
   const missing = unset.filter((name) => name !== 'BASE_URL')
@@ -1127,14 +1122,10 @@ async function setUp(
 
 /** Where the program speaks. */
 interface Streams {
-  /** Writes to stdout, which may fail. */
-  print: (text: string) => Promise<unknown>
-  /** Writes a line, or several, to stderr. */
-  say: (text: string) => Promise<unknown>
-  /** Makes a word stand out, where stderr is a terminal. */
-  highlight?: (text: string) => string
-  /** Resolves with an error that no other promise carries. */
-  uncaught?: Promise<unknown>
+  print: (text: string) => Promise<unknown> // to stdout, which may fail
+  say: (text: string) => Promise<unknown> // to stderr, a line or several
+  highlight?: (text: string) => string // for a word, where stderr is a terminal
+  uncaught?: Promise<unknown> // resolves with an error that no other promise carries
 }
 
 /** Runs the program, and returns its exit code within the time of --timeout. */
