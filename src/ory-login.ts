@@ -419,14 +419,11 @@ export function meaningOf(evidence: Evidence): Row {
 export type Reply = {
   status: number
   headers: Headers
-  /** Of the body, or of the error. */
-  text: string
-  /** The object that the text begins with, and whether something follows it. */
-  json?: unknown
-  hasMore?: boolean
-  /** Of the error, such as ECONNREFUSED; of a proxy that refuses, its status. */
-  code: string
-  isProxys?: boolean
+  text: string // of the body, or of the error
+  json?: unknown // the object that the text begins with
+  hasMore?: boolean // whether something follows that object
+  code: string // of the error, such as ECONNREFUSED; of a proxy that refuses, its status
+  isProxys?: boolean // whether the error is that of the proxy
 }
 type RunSoFar = Pick<Run, 'config' | 'login' | 'isStale' | 'isConnected'>
 export type Evidence = ReturnType<typeof readReply>
@@ -446,8 +443,9 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
     proxy: [text],
     nobody: [text],
   }[from]
-  const isCut = /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/.test(code)
-  const isEndless = text.includes('Invalid EOF state') // a cut, in the words of undici's parser
+  const isCut =
+    /^(ECONNRESET|EPIPE|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/.test(code) ||
+    text.includes('Invalid EOF state') // in the words of undici's parser
   return {
     ...config,
     ...STEPS[step],
@@ -462,8 +460,8 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
     isStale,
     isServerError: status >= 500 || ory.otherCode >= 500,
     isGateway: (status >= 502 && status <= 504) || (status >= 520 && status <= 530), // Cloudflare's
-    isCut: isCut || isEndless,
-    isLost: isCut || isEndless || /^(ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)$/.test(code),
+    isCut,
+    isLost: isCut || /^(ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)$/.test(code),
     isUntrusted: /^(DEPTH_ZERO_SELF|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)_)/.test(code),
     isConnected: isConnected(),
   }
@@ -571,7 +569,6 @@ type Failure = {
   hints: readonly string[]
 }
 
-/** The one error of this program. */
 class LoginError extends Error {
   readonly failure: Failure
   constructor(failure: Failure) {
@@ -615,15 +612,15 @@ function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries:
 
 /** The report for a person: what is wrong, the evidence, and what to do. */
 function describe({ step, request, status, error, expected, got, hints }: Failure, id = '') {
-  const rows: [label: string, text?: string | undefined][] = [
-    ['step', request && `${step}: ${request}`],
-    ['expected', expected],
-    ['got', got],
-    ...hints.map((hint): [string, string] => ['hint', hint]),
-    ['trace', status ? `x-request-id ${id}` : ''], // only a server can have logged it
-  ]
-  const lines = rows.flatMap(([label, text]) => (text ? `  ${label.padEnd(10)}${text}` : []))
-  return [error, ...lines].join('\n')
+  const line = (label: string, text = '') => (text ? `\n  ${label.padEnd(10)}${text}` : '')
+  return [
+    error,
+    line('step', request && `${step}: ${request}`),
+    line('expected', expected),
+    line('got', got),
+    ...hints.map((hint) => line('hint', hint)),
+    line('trace', status ? `x-request-id ${id}` : ''), // only a server can have logged it
+  ].join('')
 }
 
 /** The same for the page of a red job in GitHub Actions, as a command to its runner. */
@@ -674,14 +671,13 @@ const ESCAPES: readonly [pattern: RegExp, radix: number][] = [
 function undoEscapes(text: string): string {
   const character = (digits: string, radix: number) =>
     String.fromCodePoint(Math.min(Number.parseInt(digits, radix), 0x10ffff))
-  const named = text
+  let plain = text
     .replace(/\\[abefnrtv]|&(?!amp;)[A-Za-z][\dA-Za-z]{1,31};/g, ' ') // none is a letter or a digit
     .replace(/\\(?![\dA-Za-z])/g, '')
     .replaceAll('&amp;', '&') // which can begin another one
-  return ESCAPES.reduce(
-    (now, [pattern, radix]) => now.replace(pattern, (_, digits) => character(digits, radix)),
-    named,
-  )
+  for (const [pattern, radix] of ESCAPES)
+    plain = plain.replace(pattern, (_, digits) => character(digits, radix))
+  return plain
 }
 
 /** The ASCII letters and digits of a text: as it is; with escapes undone once; with all undone. */
@@ -734,16 +730,11 @@ interface Run {
   dispatcher: Dispatcher
   isConnected: () => boolean
   note: (text: string) => unknown
-  /** In ms, on the clock of performance.now(). */
-  deadline: number
-  /** Resolves with what ends a run from outside: its time is up, or an error reached nobody. */
-  stopped: Promise<Reply>
-  /** Ory logs it, and repeats it in its answers. */
-  request_id: string
-  /** What --json says of each step: its times are those of its answers, and of the waits. */
-  steps: object[]
-  /** Whether the last answer was old when it came, as that of a cache is. */
-  isStale?: boolean
+  deadline: number // in ms, on the clock of performance.now()
+  stopped: Promise<Reply> // resolves once the time is up, or an error has reached nobody
+  request_id: string // Ory logs it, and repeats it in its answers
+  steps: object[] // as --json prints them: the times of the answers, and of the waits
+  isStale?: boolean // whether the last answer was old when it came, as from a cache
   login?: Login
   session?: Session
 }
