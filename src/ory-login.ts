@@ -775,8 +775,9 @@ async function callOry<Body>(
     const { failure, tries } = explain(run, step, reply)
     const fail = (remark: string) => new LoginError({ ...failure, got: `${failure.got}${remark}` })
     if (tries === 1) throw fail('')
-    const which = `attempt ${attempt} of ${tries}`
-    if (attempt === tries) throw fail(` (${which})`)
+    // A reply may allow fewer attempts than those that were made for others.
+    const which = `attempt ${attempt} of ${Math.max(attempt, tries)}`
+    if (attempt >= tries) throw fail(` (${which})`)
     const wait = Math.round(waitMs(attempt, reply))
     const due = `in ${Math.ceil(wait / 100) / 10} s`
     if (performance.now() + wait >= run.deadline)
