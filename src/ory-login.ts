@@ -432,8 +432,8 @@ export type Evidence = ReturnType<typeof readReply>
 export function readReply(run: RunSoFar, step: Step, reply: Reply) {
   const { config, login, isStale = false, isConnected } = run
   const { status, text, json, hasMore = false, code } = reply
-  const from = whoAnswered(step, reply)
   const ory = readOry(reply)
+  const from = whoAnswered(step, reply, ory.words)
   const redirect = readRedirect(config.baseUrl, step, reply)
   const fault = step === 'whoami' && status === 200 ? sessionFault(json, login) : ''
   const extra = status === 200 && hasMore ? 'right JSON, and something else after it' : ''
@@ -472,7 +472,11 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
  * error whose code is a number. What Ory never says, or says of web hooks alone, is a gateway's;
  * and so are the errors of Oathkeeper, which words them in the same way.
  */
-function whoAnswered(step: Step, reply: Reply): 'ory' | 'before' | 'proxy' | 'nobody' {
+function whoAnswered(
+  step: Step,
+  reply: Reply,
+  words: string,
+): 'ory' | 'before' | 'proxy' | 'nobody' {
   const { status, headers, json, hasMore, isProxys } = reply
   if (status === 0) return isProxys ? 'proxy' : 'nobody'
   const { ui, error, session_token, active, identity }: Record<string, unknown> = Object(json)
@@ -483,9 +487,7 @@ function whoAnswered(step: Step, reply: Reply): 'ory' | 'before' | 'proxy' | 'no
   if ((status === 502 || status === 504) && !isOfHook) return 'before'
   if (step === 'start' && status === 404 && !hasMore) return 'before' // there is no such project
   if (/www-authenticate|cf-mitigated|x-amzn-waf/.test([...headers.keys()].join())) return 'before'
-  const words = `${textOf(field(error, 'reason'))} ${textOf(field(error, 'message'))}`
-  const isOathkeeper = /Access credentials are|not match any rules|multiple rules/.test(words)
-  return isOathkeeper ? 'before' : 'ory'
+  return /Access credentials are|not match any rules|multiple rules/.test(words) ? 'before' : 'ory'
 }
 
 /**
@@ -536,9 +538,9 @@ function sentences(texts: readonly unknown[]): string {
 /** Reads where a redirect points to, and what BASE_URL should be if that is Ory. */
 function readRedirect(baseUrl: string, step: Step, { status, headers }: Reply) {
   const { path } = STEPS[step]
-  const location =
-    (status >= 300 && status < 400 && status !== 304 && headers.get('location')) || ''
-  // No URI holds a backslash. As / it would be shown, and part what is escaped with it.
+  const isRedirect = status >= 300 && status < 400 && status !== 304
+  const location = (isRedirect && headers.get('location')) || ''
+  // No URI holds a backslash. Shown as /, it would split an escaped secret in two.
   const isUri = URL.canParse(location, baseUrl + path) && !location.includes('\\')
   if (!isUri || location === '') return { place: '', target: '' }
   const [base, to] = [new URL(baseUrl), new URL(location, baseUrl + path)]
@@ -928,16 +930,14 @@ type Config = ReturnType<typeof readConfig> & ReturnType<typeof readOptions>
 
 /** Reads the options. Throws a LoginError that repeats nothing: it could be a password. */
 function readOptions(args: string[]) {
-  const hints = [`the options are --${Object.keys(OPTIONS).join(', --')}`]
-  const fail = (error: string) =>
-    new LoginError({ exit_code: 2, step: 'read options', error, hints })
+  const known = `the options are --${Object.keys(OPTIONS).join(', --')}`
+  const fail = (error: string, ...hints: string[]) =>
+    new LoginError({ exit_code: 2, step: 'read options', error, hints: [...hints, known] })
   const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true })
-  const unknown = tokens.find(
-    (token) => token.kind !== 'option' || !Object.hasOwn(OPTIONS, token.name),
-  )
-  if (unknown) {
-    hints.unshift('it is not repeated here, since it could be a password')
-    throw fail(`argument ${unknown.index + 1} is not an option of this program`)
+  const odd = tokens.find((each) => each.kind !== 'option' || !Object.hasOwn(OPTIONS, each.name))
+  if (odd) {
+    const why = 'it is not repeated here, since it could be a password'
+    throw fail(`argument ${odd.index + 1} is not an option of this program`, why)
   }
   try {
     const { timeout, ...flags } = parseArgs({ args, options: OPTIONS }).values
