@@ -152,7 +152,8 @@ function sessionFault(session: unknown, login: Login | undefined): string {
   // Only a UUID is cut: of another text, a cut could hide that it is a secret.
   const uuid = /^([\da-f]{8})-[\da-f-]{27}$/
   const short = (value: unknown) => textOf(value).replace(uuid, '$1…') || 'none'
-  if (active !== true) return `active: ${Object(active) === active ? 'an object' : active}`
+  if (active !== true)
+    return `active: ${Object(active) === active ? 'an object' : JSON.stringify(active)}`
   if (!isText(identityId) || identityId.trim() === '' || /[\p{C}\p{Zl}\p{Zp}]/u.test(identityId))
     return 'no identity whose id can be shown'
   if (identityId !== dueIdentityId)
@@ -189,13 +190,11 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
       'verify the address, or use a test identity whose address is verified'],
     [({ ids, words }) => ids.includes('4010011') || words.includes('account was disabled'), 3,
       'this identity is disabled', 'set its state to active, or use another test identity'],
-    [({ messages }) => messages.some(({ id, text }) => id === '4000001' && /^I\[#\//.test(text)), 3,
+    [({ messages }) => messages.some(({ id, text }) => id === '4000001' && /^I\[#/.test(text)), 3,
       'the password is right, but the identity does not fit its identity schema',
       "correct the identity's traits or the schema; until then its logins fail"],
-    [({ status, words, messages, isPasswordRight }) =>
-        status === 409 || words.includes('Unable to serialize access') ||
-        (isPasswordRight && messages.some(({ id, text }) => id === '4000001' && text === '')), 4,
-      'Ory could not save the session: a conflict in its database',
+    [({ messages }) => messages.some(({ id, text }) => id === '4000001' && text === ''), 4,
+      'Ory could not save this login: a conflict in its database',
       "try again later; if this persists, check Ory's database"],
     [({ isPasswordRight, messages }) => isPasswordRight && messages.length > 0, 3,
       'the password is right, but a web hook refused this login',
@@ -256,12 +255,17 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
       'use a test identity without a second factor'],
   ],
   logout: [
+    [({ words }) => words.includes('Session Token could not be found'), 1,
+      'Ory does not know this session any more',
+      'did another login of this identity end it (revoke_active_sessions)?'],
     [({ words }) => words.includes('Content-Length'), 1, 'the log out reached Ory without its body',
       'check for a proxy before Ory that drops the body of a DELETE request'],
   ],
   any: [
     [({ status, hasMore }) => status === 200 && hasMore, 1, "something else follows Ory's answer",
       'check for a proxy before Ory that adds to its answers'],
+    [({ status, words }) => status === 409 || words.includes('Unable to serialize access'), 4,
+      "a conflict in Ory's database", "try again later; if this persists, check Ory's database"],
     [({ words }) => /no such table|has no column|Unable to locate the (table|column)/.test(words) ||
         /(relation|column) \S{1,99} does not exist/.test(words), 4,
       'Kratos is newer than its database: the SQL migrations did not run',
@@ -276,22 +280,25 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
 /** Something before Ory answered, in its place. Words are statuses. */
 // biome-ignore format: a table
 export const BEFORE_ORY: readonly Row[] = [
-  [({ status, headers, said }) => status === 401 || headers.has('www-authenticate') ||
-      /Access credentials are/.test(said), 1, 'a gateway before Ory wants credentials of its own',
+  [({ status, headers, said }) => status === 401 || status === 511 ||
+      headers.has('www-authenticate') || said.includes('Access credentials are'), 1,
+    'a gateway before Ory wants credentials of its own',
     "point BASE_URL past the gateway, or open Ory's paths in it"],
   [({ said }) => /not match any rules|multiple rules/.test(said), 1,
     'Ory Oathkeeper has no rule for this path, or several',
     'fix the Oathkeeper rules, or point BASE_URL past Oathkeeper'],
+  [({ said }) => /\b10(00|14)\b|CNAME Cross-User/.test(said), 1,
+    'Cloudflare refuses the custom domain in BASE_URL',
+    "check this domain in the Ory Console, and its CNAME record"],
+  [({ status, said }) => status === 403 && said.includes('Missing Authentication Token'), 1,
+    'an AWS API Gateway answers, and has no route for this path', 'check its routes and its stage'],
+  [({ status, headers, text }) => [403, 406, 451].includes(status) || isOfFirewall(headers) ||
+      /Request Rejected|_Incapsula_/.test(text), 4,
+    'a firewall or a gateway before Ory refused this request; Ory did not judge it',
+    'let this machine through the firewall, or run the check from elsewhere'],
   ['429', 4, 'a rate limit is reached', [
     'wait, and run less often; CI runners share addresses, and each address has limits too',
     'on Ory Network, starting a flow counts against the login limit too'], THRICE],
-  [({ said }) => /\b1014\b|CNAME Cross-User/.test(said), 1,
-    'Cloudflare refuses the custom domain in BASE_URL',
-    "check this domain in the Ory Console, and its CNAME record"],
-  [({ status, headers }) => status === 403 || headers.has('cf-mitigated') ||
-      headers.has('x-amzn-waf-action'), 4,
-    'a firewall or a gateway before Ory refused this request; Ory did not judge it',
-    'let this machine through the firewall, or run the check from elsewhere'],
   [({ redirect }) => redirect === 'admin port', 1, 'BASE_URL is the admin API of Ory Kratos',
     'set BASE_URL to the public API: another port, as a rule 4433'],
   [({ redirect }) => redirect === 'moved', 1, 'Ory answers at another address, or with https',
@@ -299,7 +306,7 @@ export const BEFORE_ORY: readonly Row[] = [
   ['304', 1, 'a cache answers in the place of Ory', 'keep the paths of Ory out of caches'],
   [({ status }) => status >= 300 && status < 400, 1,
     'a redirect, as of a website or an access gateway; it is not followed',
-    'set BASE_URL to the public API itself, or let its paths through the gateway'],
+    ({ path }) => `let ${path} through to Ory, or set BASE_URL to the public API itself`],
   [({ step, status, isHttps }) => step === 'start' && (status === 426 ||
       (status === 400 && !isHttps)), 1, 'this port may speak TLS: BASE_URL may need https://',
     'try https:// in BASE_URL; if that fails, check its port'],
@@ -321,7 +328,8 @@ export const BEFORE_ORY: readonly Row[] = [
   [({ isServerError }) => isServerError, 4,
     'something before Ory failed; this says nothing about the credentials',
     'try again later, and check what stands before Ory'],
-  [() => true, 1, "this answer is not Ory's", 'check what answers at BASE_URL'],
+  [() => true, 1, "this answer is not Ory's",
+    ({ path }) => `check what stands before Ory, and whether ${path} is routed to it`],
 ]
 
 /** The proxy of this machine did not connect. Words are its statuses, and codes of the network. */
@@ -352,12 +360,12 @@ export const NO_ANSWER: readonly Row[] = [
   // at any step
   [({ code, proxy }) => code === 'TIMEOUT' && proxy !== undefined, 4,
     'no answer came in time through the proxy',
-    ({ proxy }) => `check the proxy in ${proxy?.name}, and what it can reach`],
+    ({ proxy }) => `the proxy in ${proxy?.name}, or Ory behind it, does not answer: check both`],
   [({ code, isConnected }) => code === 'TIMEOUT' && isConnected, 4,
     'a server accepted the connection, but did not answer in time',
     "check the port in BASE_URL, Ory's logs and its database; --timeout gives it more time"],
-  ['TIMEOUT', 4, 'no answer came in time: no connection was made',
-    'check the host and port in BASE_URL, DNS, firewalls, VPN, and whether the port speaks TLS'],
+  ['TIMEOUT', 4, 'no connection was made in time, or its TLS handshake hangs',
+    'check the host and port in BASE_URL, DNS, firewalls and VPN'],
   ['ECONNREFUSED', 4, 'nothing listens at the host and port of BASE_URL',
     'check host and port in BASE_URL, and that Ory is running', THRICE],
   [({ isCut }) => isCut, 4, 'the connection was cut before the answer was complete',
@@ -395,10 +403,11 @@ export const NO_ANSWER: readonly Row[] = [
     'does the server want a client certificate? this check has none',
     'if not, let it speak TLS 1.2 or later with a usual cipher, and HTTP/1.1']],
   ['HTTPParserError UND_ERR_HEADERS_OVERFLOW BODY_TOO_LARGE', 1,
-    'the reply is not valid HTTP, or too large for Ory',
-    'check host and port in BASE_URL: another service may listen there'],
+    'the reply is not valid HTTP, or too large for Ory', ({ step }) => step === 'start'
+      ? 'check host and port in BASE_URL: another service may listen there'
+      : 'check what stands before Ory: it spoiled this answer'],
   [() => true, 4, 'the request failed',
-    'check BASE_URL and the network up to Ory; something there may want credentials (407)'],
+    'check the network up to Ory, and what stands there: it may want credentials (407)'],
 ]
 
 /** What a failure means: the first row that fits, in the table of who answered. */
@@ -453,7 +462,7 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
     ...ory,
     ...redirect,
     from,
-    said: said.filter(isText).join(': ') || 'nothing',
+    said: said.filter(isText).join(': ') || (json ? 'JSON without a message' : 'nothing'),
     step,
     hasMore,
     fault,
@@ -479,16 +488,23 @@ function whoAnswered(
 ): 'ory' | 'before' | 'proxy' | 'nobody' {
   const { status, headers, json, hasMore, isProxys } = reply
   if (status === 0) return isProxys ? 'proxy' : 'nobody'
-  const { ui, error, session_token, active, identity }: Record<string, unknown> = Object(json)
-  const isPromised = (ui ?? session_token ?? active ?? identity ?? null) !== null
-  if (!isPromised && typeof field(error, 'code') !== 'number') return 'before'
+  const { error, ...body }: Record<string, unknown> = Object(json)
+  const promised = [body.ui, body.session, body.session_token, body.active, body.identity]
+  const isPromised = promised.some((each) => (each ?? null) !== null)
+  const { code, status: name }: Record<string, unknown> = Object(error)
+  const isGoogles = /^[A-Z_]+$/.test(textOf(name)) // such as PERMISSION_DENIED, and not Forbidden
+  const isWorded = typeof code === 'number' && code >= 400 && !isGoogles
+  if (!isPromised && !isWorded) return 'before'
   if (status === 429 || status === 503) return 'before'
   const isOfHook = step === 'submit' || hasMore
   if ((status === 502 || status === 504) && !isOfHook) return 'before'
   if (step === 'start' && status === 404 && !hasMore) return 'before' // there is no such project
-  if (/www-authenticate|cf-mitigated|x-amzn-waf/.test([...headers.keys()].join())) return 'before'
+  if (headers.has('www-authenticate') || isOfFirewall(headers)) return 'before'
   return /Access credentials are|not match any rules|multiple rules/.test(words) ? 'before' : 'ory'
 }
+
+const isOfFirewall = (headers: Headers): boolean =>
+  /-mitigated|x-amzn-waf-action/.test([...headers.keys()].join())
 
 /**
  * Reads Ory's JSON: its error, and the messages on the form and on its fields. The values of fields
@@ -520,7 +536,7 @@ function saidByOther({ status, headers, text, json }: Reply): string {
   const number = typeof error_code === 'number' && `error code ${error_code}`
   const nested = [field(error, 'reason'), field(error, 'message')]
   const inJson = sentences([title, detail, message, error, ...nested, number])
-  const [, ofPage = ''] = /<title[^<>]*>(.*?)<\/title/is.exec(text.slice(0, 8192)) ?? []
+  const [, ofPage = ''] = /<(?:title|h1|message)[^<>]*>(.*?)<\//is.exec(text.slice(0, 8192)) ?? []
   const page = ofPage.trim() ? `a page titled "${ofPage.trim()}"` : 'an untitled page'
   const plain = status < 300 ? 'no JSON' : text.trim() || 'nothing' // a 2xx could hold a token
   const ofBody = /^\s*</.test(text) ? page : plain
@@ -581,7 +597,7 @@ class LoginError extends Error {
 
 /** Builds the report of a failure, and says how often the step may be tried. */
 function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries: number } {
-  const { baseUrl, password, proxy, unset } = run.config
+  const { baseUrl, password, proxy, unset, isHttps } = run.config
   const { name, method, path, expected } = STEPS[step]
   const evidence = readReply(run, step, reply)
   const [, exit_code, error, hints, tries = 1] = meaningOf(evidence)
@@ -603,8 +619,12 @@ function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries:
     got: isShown ? got : `${came}: ${WITHHELD}`,
     // What was found in this run comes first, and general advice last.
     hints: [
-      step === 'logout' && 'the login is verified; only its session is left behind',
+      step === 'logout' && 'the login is verified; only the log out failed',
       unset.includes('BASE_URL') && 'BASE_URL is not set, so the demo default was asked',
+      proxy &&
+        !isHttps &&
+        evidence.from === 'before' &&
+        `this may be an answer of the proxy in ${proxy.name}`,
       ...(typeof hints === 'function' ? [hints(evidence)].flat().map(safe) : [hints].flat()),
       !reply.status && baseUrl === DEMO.BASE_URL && 'npm run demo shows a login with no server',
     ].filter(isText),
@@ -715,7 +735,7 @@ const toLine = (text: string): string =>
 
 /** Makes any text fit to be shown, in one line of 250 characters; or withholds it whole. */
 export function show(text: string, secrets: readonly string[]): string {
-  const part = text.slice(0, 20_000) // a megabyte of escape sequences takes long to clean
+  const part = text.slice(0, 8000) // a megabyte of escape sequences takes long to clean
   const clean = stripVTControlCharacters(part)
     .replace(/[\p{C}\p{Z}]+/gu, ' ')
     .trim()
@@ -770,7 +790,7 @@ async function callOry<Body>(
     const isGone = step === 'logout' && isLost && isUnknownToken
     if (((reply.status === status && !reply.hasMore) || isGone) && isPromised(reply.json)) {
       const expires_at = Date.parse(textOf(field(reply.json, 'expires_at')))
-      run.isStale = reply.headers.has('age') || expires_at < Date.now()
+      run.isStale = Number(reply.headers.get('age')) > 0 || expires_at < Date.now()
       return reply.json
     }
 
@@ -1029,7 +1049,7 @@ function readProxy(env: Environment, baseUrl: string, isLocal: boolean) {
 
 /** What IDENT and PASS may contain by mistake: told where Ory refused them. */
 const MISTAKES: readonly [pattern: RegExp, mistake: string][] = [
-  [/\p{Cf}/u, 'contains an invisible character, which counts'],
+  [/\p{DI}|\S\u00a0+\S/u, 'contains an invisible character, which counts'],
   [/^\s|\s$/, 'begins or ends with white space, which counts'],
   [/^\s*(["'`]).*\1\s*$/s, 'is in quotes, which were sent as a part of it'],
   [/^\s*(["'`])(?!.*\1\s*$)/s, 'begins with a quote that is not closed'],

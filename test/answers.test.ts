@@ -123,7 +123,7 @@ const RECORDED: Readonly<Record<string, Judgement>> = {
   'hook-unreachable': [4, 1, /password is right.*hook after login.*failed/],
   'inactive-identity': [3, 1, /identity is disabled/],
   'invalid-token': [1, 2, /refused the session token.*revoke_active_sessions/s],
-  'logout-unknown-token': [1, 1, /not what Ory's API promises/],
+  'logout-unknown-token': [1, 1, /not know this session.*another login/s],
   'migration-hook-failed': [4, 1, /password migration hook failed/],
   'no-verifiable-address': [3, 1, /setting of the project/],
   'password-method-disabled': [3, 1, /password method is off/],
@@ -141,6 +141,8 @@ const PREFIX = { BASE_URL: 'http://127.0.0.1:1/a/b' }
 const PROXIED = { ...HTTPS, HTTPS_PROXY: 'http://proxy.example:3128' }
 const PROXIED_HTTP = { BASE_URL: 'http://o.example', http_proxy: 'http://proxy.example:3128' }
 const TRUSTING = { ...HTTPS, NODE_EXTRA_CA_CERTS: 'authority.pem' }
+/** Google words its errors much as Ory does. */
+const google = (code: number, status: string) => error(code, '', { status, message: 'No.' })
 const BASIC = { 'www-authenticate': 'Basic' }
 const RIGHT = { active: 'password' }
 const LOST = 'Unable to locate the resource'
@@ -160,11 +162,13 @@ const TABLE: readonly Cases[] = [
   ['submit', form(4000010), 3, 1, /address is not verified/],
   ['submit', form(4000010, 'As Kratos v1.3.1.', RIGHT), 3, 1, /address is not verified/],
   ['submit', form(4010011), 3, 1, /identity is disabled/],
-  ['submit', form(4000001, 'I[#/traits] S[#/properties/traits/required] missing properties: "a"',
-    RIGHT), 3, 1, /password is right.*identity schema.*traits/s],
-  ['submit', [form(4000001, '', RIGHT), error(409, 'That value exists already.'),
+  ['submit', ['I[#/traits] S[#/properties/traits/required] missing properties: "a"',
+    'I[#] S[#/additionalProperties] not allowed'].map((text) => form(4000001, text, RIGHT)), 3, 1,
+    /password is right.*identity schema.*traits/s],
+  ['submit', [form(4000001, '', RIGHT), form(4000001, '')], 4, 1, /could not save.*conflict/s],
+  [ALL_STEPS, [error(409, 'That value exists already.'),
     error(400, 'No.', { message: 'Unable to serialize access due to a concurrent update' })], 4, 1,
-    /could not save the session.*try again later/s],
+    /a conflict in Ory's database.*try again later/s],
   ['submit', [field(0, 'A.', RIGHT), form(4000006, 'A.', RIGHT), form(4000001, 'A.', RIGHT)], 3, 1,
     /is right.*hook.*refused/],
   ['submit', form(4000037), 3, 1, /unknown identifier/],
@@ -203,12 +207,15 @@ const TABLE: readonly Cases[] = [
   // before Ory: gateways that want credentials, firewalls, rate limits
   [ALL_STEPS, [plain(401, 'Jwt is missing'), json(401, { message: 'No API key found in request' }),
     plain(401, 'Invalid IAP credentials: empty token'), error(401, 'A.', {}, BASIC),
-    page(401, 'A', BASIC), error(401, 'Access credentials are invalid'),
+    page(401, 'A', BASIC), page(511, 'Log in to this Wi-Fi'), google(401, 'UNAUTHENTICATED'),
+    error(401, 'Access credentials are invalid'),
     error(403, 'Access credentials are not sufficient')], 1, 1, /gateway.*credentials of its own/],
   [ALL_STEPS, [error(404, 'Requested url does not match any rules'),
     error(500, 'Expected exactly one rule but found multiple rules')], 1, 1, /Oathkeeper.*rule/],
   [ALL_STEPS, [page(403, 'Reference #18.4000006.1695'), plain(403, 'RBAC: access denied'),
-    json(403, { message: 'Forbidden' }), json(403, { error: 'banned' }),
+    json(403, { message: 'Forbidden' }), json(403, { error: 'banned' }), page(406, 'Not Acceptable!'),
+    plain(451, ''), page(200, 'Request Rejected'), plain(200, '<iframe src="/_Incapsula_Resource">'),
+    plain(429, '', { 'x-vercel-mitigated': 'challenge' }), google(403, 'PERMISSION_DENIED'),
     error(403, 'No.', {}, { 'cf-mitigated': 'challenge' }), plain(202, '', WAF('challenge')),
     plain(405, '', WAF('captcha')), json(403, { ...CLOUDFLARE, title: 'Error 1020: Access denied',
       status: 403, error_code: 1020 }, RAY), plain(403, 'error code: 1020')], 4, 1,
@@ -216,8 +223,9 @@ const TABLE: readonly Cases[] = [
   [ALL_STEPS, [{ status: 429 }, error(429, 'No.'), json(429, { message: 'Rate exceeded' })], 4, 3,
     /rate limit.*CI runners share addresses.*counts against the login limit/s],
   ['start', [json(403, { ...CLOUDFLARE, error_code: 1014, title: 'Error 1014: CNAME Cross-User' }),
-    page(403, 'CNAME Cross-User Banned | acme'), plain(409, 'error code: 1014')], 1, 1,
+    page(403, 'CNAME Cross-User Banned | acme'), plain(403, 'error code: 1000'), plain(409, 'error code: 1014')], 1, 1,
     /custom domain.*CNAME record/s],
+  [ALL_STEPS, json(403, { message: 'Missing Authentication Token' }), 1, 1, /no route for this path/],
   // before Ory: redirects, caches, TLS, other services
   ['start', [to(`https://127.0.0.1${PATH}`, 301), to('https://127.0.0.1/', 308)], 1, 1,
     /BASE_URL to https:\/\/127\.0\.0\.1(?![/:])/],
@@ -229,7 +237,7 @@ const TABLE: readonly Cases[] = [
   ['start', to(`/.ory${PATH}`, 307), 1, 1, /set BASE_URL to http:\S+\/\.ory /],
   ['start', [to('/login'), to('https://sso.example/x', 303), to(PATH), { status: 302 },
     to('https://acme.cloudflareaccess.com/cdn-cgi/access/login'), to('http://'),
-    to('mailto:a@b.example')], 1, 1, /redirect.*access gateway.*BASE_URL to the public API/s],
+    to('mailto:a@b.example')], 1, 1, /redirect.*access gateway.*let \/se.*BASE_URL to the public API/s],
   [LATER, to(`https://o.example${STEPS.submit.path}`, 307), 1, 1, /redirect.*not followed/],
   [['start', 'whoami'], [{ status: 304 }, to('/else', 304)], 1, 1, /a cache answers/],
   ['start', [plain(400, 'Client sent an HTTP request to an HTTPS server.\n'),
@@ -240,7 +248,8 @@ const TABLE: readonly Cases[] = [
   [LATER, plain(400, 'Bad Request'), 1, 1, /answer is not Ory's(?!.*https:)/s],
   ['start', [page(404, 'Nope'), error(404, LOST), error(404, 'project not found'),
     json(404, { error: { code: '404', message: 'The page could not be found' } }),
-    json(404, { message: 'no Route matched with those values' })], 1, 1,
+    json(404, { message: 'no Route matched with those values' }),
+    json(404, { jsonrpc: '2.0', error: { code: -32601, message: 'Method not found' } })], 1, 1,
     /no Ory project.*slug.*prefix/s],
   ['start', [page(200, 'Welcome'), json(200, { message: 'ok' }), plain(201, 'ok'), ok({ id: 5 })],
     1, 1, /website or an app answers/],
@@ -278,8 +287,8 @@ const TABLE: readonly Cases[] = [
     'HTTPParserError: Invalid EOF state', 4, 3, /went away.*memory(?!.*(BASE|host|DNS|https:))/s],
   ['start', 'EAI_AGAIN: getaddrinfo', 4, 3, /cannot be looked up/],
   ['start', 'ENOTFOUND: getaddrinfo', 4, 1, /no host with the name/],
-  ['start', 'TIMEOUT: nothing complete', 4, 1, /no connection was made.*firewalls/s],
-  ['start', 'TIMEOUT: nothing complete', 4, 1, /check the proxy in HTTPS_PROXY/, PROXIED],
+  ['start', 'TIMEOUT: nothing complete', 4, 1, /no connection was made.*TLS.*firewalls/s],
+  ['start', 'TIMEOUT: nothing complete', 4, 1, /proxy in HTTPS_PROXY, or Ory behind it/, PROXIED],
   [LATER, 'TIMEOUT: nothing complete', 4, 1, /answered the start.*hooks.*hashes.*database/s],
   ['start', 'ETIMEDOUT|EHOSTUNREACH|ENETUNREACH', 4, 3, /cannot be reached/],
   ['start', 'CERT_HAS_EXPIRED|CERT_NOT_YET_VALID', 4, 1, /certificate has expired.*clock/s],
@@ -297,6 +306,7 @@ const TABLE: readonly Cases[] = [
     'ERR_SSL_UNSUPPORTED_PROTOCOL|ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE|EPROTO|' +
     'ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE|ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 4, 1,
     /handshake failed.*client certificate.*TLS 1\.2(?!.*http:)/s, HTTPS],
+  [LATER, 'HTTPParserError: Expected|BODY_TOO_LARGE', 1, 1, /not valid HTTP(?!.*BASE_URL)/s],
   ['start', 'HTTPParserError: Expected|UND_ERR_HEADERS_OVERFLOW|BODY_TOO_LARGE', 1, 1,
     /not valid HTTP, or too large/],
   [ALL_STEPS, 'ENEVERSEEN: odd|Error: bad port|Z_DATA_ERROR|TypeError: fetch failed', 4, 1,
@@ -338,6 +348,7 @@ test('a 410 after a start that a cache answered is told so', async (t) => {
   // biome-ignore format: a table
   const starts: [isCached: boolean, Answer][] = [
     [true, json(200, past)], [true, json(200, future, { age: '60' })], [false, json(200, future)],
+    [false, json(200, future, { age: '0' })],
     [false, json(200, { id: 'a' })],
   ]
   for (const [isCached, start] of starts) {
@@ -420,7 +431,7 @@ const TEXTS: readonly [what: string, Step, Answer, ids: string[], shown: RegExp]
   ['no empty id', 'start', error(418, 'A.', { id: '' }, named('')), [], /^A\.$/],
   ['all messages, and no value', 'submit', formWith(MESSAGES), ['7', '8'], /^One\. Two\.$/],
   ['of a form, not what is active', 'submit', form(0, 'A.', RIGHT), ['0'], /^A\.$/],
-  ['of a session, what is active', 'whoami', whoami({ active: 'yes' }), [], /^active: yes$/],
+  ['of a session, what is active', 'whoami', whoami({ active: 'yes' }), [], /^active: "yes"$/],
   ['of another session, both ids', 'whoami', older, [],
     /^the session 91c2d3e4… instead of 5e8a6878…$/],
   ['of another identity, both ids', 'whoami', whoami({ identity: { id: 'ba' } }), [],
@@ -438,6 +449,9 @@ const TEXTS: readonly [what: string, Step, Answer, ids: string[], shown: RegExp]
   ['an error that is a text', 'whoami', json(418, { statusCode: 418, error: 'A.' }), [], /^A\.$/],
   ['JSON that says nothing', 'start', json(418, { a: 'b' }), [], /^JSON without an error message$/],
   ['of two documents the first', 'start', two(502), [], /^It went wrong\.$/],
+  ['of a page without a title its heading', 'start', plain(408, '<html><h1>408 Time-out</h1>'), [],
+    /titled "408 Time-out"$/],
+  ['of an error without a text, that', 'submit', form(4000001, ''), ['4000001'], /^JSON without a m/],
   ['a text', 'logout', plain(418, '\nI am a teapot.\r\n'), [], /^I am a teapot\.$/],
   ['nothing', 'start', { status: 418 }, [], /^nothing$/],
   ['no text of a 200, a token maybe', 'submit', plain(200, TOKEN), [], /^no JSON$/],

@@ -126,8 +126,8 @@ const FAILURES: Record<string, Failure> = {
   '503 at each attempt': [4, ['whoami', 503, 3], { status: 503 }, /attempt 3 of 3/],
   'cuts': [4, ['start', null, 3], cut, /connection was cut/],
   'silence': [4, ['submit', null], silence, /TIMEOUT.*4 s/, [], 4],
-  'a logout refused': [1, ['logout', 403], 'logout-unknown-token', /left behind/],
-  'a logout in vain': [4, ['logout', null], silence, /left behind/, [], 4],
+  'a logout refused': [1, ['logout', 403], 'logout-unknown-token', /only the log out failed/],
+  'a logout in vain': [4, ['logout', null], silence, /only the log out failed/, [], 4],
 }
 describe('one value, with the facts that stderr has, for', { concurrency: true }, () => {
   for (const [what, [exit_code, last, given, says, ids = [], seconds]] of Object.entries(FAILURES))

@@ -60,7 +60,7 @@ function assertWentWrong(outcome: harness.Outcome, step: Step, ...says: RegExp[]
   assert.doesNotMatch(reportOf(outcome).hint ?? '', /\b(host|port|DNS|BASE_URL)\b|https?:/)
 }
 const inTime = (seconds: number): string[] => ['--timeout', `${seconds}`]
-const NO_CONNECTION = /: no answer came in time: no connection was made\n/
+const NO_CONNECTION = /: no connection was made in time, or its TLS handshake hangs\n/
 const NOT_ANSWERED = /: a server accepted the connection, but did not answer in time\n/
 const WENT_AWAY = /: Ory, or what stands before it, went away during this step\n/
 const TOO_SLOW = /: Ory answered the start, but not this step in the time that was left\n/
