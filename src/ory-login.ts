@@ -164,8 +164,7 @@ function sessionFault(session: unknown, login: Login | undefined): string {
 // ---- What a failure means, by who answered
 
 /** How often a step is tried at most, where a row says so; else once. */
-const TWICE = 2
-const THRICE = 3
+const [TWICE, THRICE] = [2, 3] as const
 
 type Row = readonly [
   when: string | ((evidence: Evidence) => boolean),
@@ -416,12 +415,11 @@ export function meaningOf(evidence: Evidence): Row {
   const ory = [...ORY[step], ...ORY.any]
   const tables = { ory, before: BEFORE_ORY, proxy: PROXY, nobody: NO_ANSWER }
   const names = from === 'ory' ? ids : [code || String(status)]
-  for (const row of tables[from]) {
-    const [when] = row
-    const isWords = typeof when === 'string'
-    if (isWords ? when.split(' ').some((word) => names.includes(word)) : when(evidence)) return row
-  }
-  throw new Error('the last row of each table fits always')
+  const fits = ([when]: Row) =>
+    typeof when === 'string' ? when.split(' ').some((word) => names.includes(word)) : when(evidence)
+  const row = tables[from].find(fits)
+  if (!row) throw new Error('the last row of each table fits always')
+  return row
 }
 
 /** What came of a request: an answer; or, with status 0, the error in its place. */
@@ -442,7 +440,7 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
   const { config, login, isStale = false, isConnected } = run
   const { status, text, json, hasMore = false, code } = reply
   const ory = readOry(reply)
-  const from = whoAnswered(step, reply, ory.words)
+  const from = senderOf(step, reply, ory.words)
   const redirect = readRedirect(config.baseUrl, step, reply)
   const fault = step === 'whoami' && status === 200 ? sessionFault(json, login) : ''
   const extra = status === 200 && hasMore ? 'right JSON, and something else after it' : ''
@@ -481,11 +479,7 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
  * error whose code is a number. What Ory never says, or says of web hooks alone, is a gateway's;
  * and so are the errors of Oathkeeper, which words them in the same way.
  */
-function whoAnswered(
-  step: Step,
-  reply: Reply,
-  words: string,
-): 'ory' | 'before' | 'proxy' | 'nobody' {
+function senderOf(step: Step, reply: Reply, words: string): 'ory' | 'before' | 'proxy' | 'nobody' {
   const { status, headers, json, hasMore, isProxys } = reply
   if (status === 0) return isProxys ? 'proxy' : 'nobody'
   const { error, ...body }: Record<string, unknown> = Object(json)
@@ -832,27 +826,26 @@ export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status
 async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): Promise<Reply> {
   const { baseUrl, proxy, isHttps } = run.config
   const { name, method, path } = STEPS[step]
-  const request = {
-    method,
-    headers: {
-      accept: 'application/json',
-      'accept-encoding': 'identity', // a large compressed answer can make undici throw past us
-      'user-agent': `ory-login/${VERSION}`, // Ory lists it with the session
-      'x-request-id': run.request_id,
-      ...(body && { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    body: body ? JSON.stringify(body) : null,
-    redirect: 'manual', // followed, a redirect could take the password or the token elsewhere
-    dispatcher: run.dispatcher,
-  } as const
+  const url = `${baseUrl}${path}${query ? `?${new URLSearchParams(query)}` : ''}`
   const began = performance.now()
   const seconds = () => Math.round((performance.now() - began) / 1000)
   const tell = () => run.note(`${name}: no answer yet after ${seconds()} s`)
   const telling = setInterval(tell, 5000).unref()
   try {
-    const url = `${baseUrl}${path}${query ? `?${new URLSearchParams(query)}` : ''}`
-    const response = await fetch(url, request)
+    const response = await fetch(url, {
+      method,
+      headers: {
+        accept: 'application/json',
+        'accept-encoding': 'identity', // a large compressed answer can make undici throw past us
+        'user-agent': `ory-login/${VERSION}`, // Ory lists it with the session
+        'x-request-id': run.request_id,
+        ...(body && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      body: body ? JSON.stringify(body) : null,
+      redirect: 'manual', // followed, a redirect could take the password or the token elsewhere
+      dispatcher: run.dispatcher,
+    })
     const chunks: Uint8Array[] = []
     let size = 0
     const limit = 2 ** 20 // after decompression; Ory's bodies have some thousand bytes
@@ -1061,7 +1054,11 @@ export function readConfig(env: Environment, dotenvText: string) {
   const dotenv: Environment = parseDotenv(dotenvText)
   const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
   const blank = VARIABLES.filter((name) => read(name)?.trim() === '')
-  refuse(blank, 'is set but empty', 'does this job get its secrets? In .env, # can end a value')
+  refuse(
+    blank,
+    'is set but empty',
+    'does this job get its secrets? In .env, # ends a value that is not in quotes',
+  )
   const garbled = VARIABLES.filter((name) => read(name)?.includes('\ufffd'))
   refuse(garbled, 'is not in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale')
   const base = (read('BASE_URL') ?? DEMO.BASE_URL).trim()
@@ -1069,7 +1066,8 @@ export function readConfig(env: Environment, dotenvText: string) {
   const isLocal = isThisMachine(base)
   const unset = VARIABLES.filter((name) => read(name) === undefined)
   const missing = unset.filter((name) => name !== 'BASE_URL')
-  if (missing.length === 1 || !isLocal) refuse(missing, 'is not set', 'set both IDENT and PASS')
+  if (missing.length === 1 || !isLocal)
+    refuse(missing, 'is not set', 'set both IDENT and PASS, here or in .env')
   const proxy = readProxy(env, base, isLocal)
 
   const identifier = (read('IDENT') ?? DEMO.IDENT).trim()
@@ -1082,7 +1080,9 @@ export function readConfig(env: Environment, dotenvText: string) {
   const mistakes = [
     ...mistakesOf('IDENT', identifier),
     ...mistakesOf('PASS', password),
-    env.PASS === undefined && isCut && 'in .env, PASS is cut at its #: put it into single quotes',
+    env.PASS === undefined &&
+      isCut &&
+      'in .env, PASS is cut at its #: put it in single quotes, or in backticks',
     unset.includes('IDENT') && 'the demo identity was sent: does this Ory have it?',
   ].filter(isText)
   const source = (name: string) =>
@@ -1200,7 +1200,7 @@ if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import
   process.on('SIGTERM', () => process.exit(143)) // as process 1 of a container it would go on
   const print = (text: string) =>
     new Promise<void>((resolve, reject) => {
-      // Where a file can grow no further, process.stdout would lose the rest without a word.
+      // If a file cannot grow any further, process.stdout loses the rest without an error.
       if (fs.fstatSync(1).isFile()) resolve(fs.writeFileSync(1, text))
       else process.stdout.write(text, (error) => (error ? reject(error) : resolve()))
     })
