@@ -206,6 +206,7 @@ if (process.platform !== 'win32')
       const bin = folder()
       for (const [name, body] of Object.entries(commands))
         writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
+      writeFileSync(join(cwd, '.env'), '')
       const text = script.replaceAll('/srv/ory-login', `'${cwd}'`).replace('/usr/local/bin:', '')
       const path = `PATH=${[bin, '/nowhere'].map((each) => `'${each}'`).join(delimiter)}\n`
       const ran = spawnSync(shell, [...options, '-c', path + text], { cwd, encoding: 'utf8' })
@@ -242,7 +243,9 @@ if (process.platform !== 'win32')
       assert.deepEqual([status, stdout, log], [0, 'sleep 300\n', 'today exit code 4\ntoday ok\n'])
     })
 
-    test('the check on a schedule: a missing program or folder pages someone', () => {
+    test('the check on a schedule: a missing program, folder or .env pages someone', () => {
+      const unset = runScript(check.replace(' .env ', ' gone '), { ...usual, node: 'exit 0' })
+      assert.match(unset.stdout, /^page: .*does not work/)
       const { status, stdout } = runScript(check, usual)
       assert.equal(status, 127)
       assert.match(stdout, /^page: .*does not work: exit code 127/)
