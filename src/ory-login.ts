@@ -435,7 +435,7 @@ export type Reply = {
 type RunSoFar = Pick<Run, 'config' | 'login' | 'isStale' | 'isConnected'>
 export type Evidence = ReturnType<typeof readReply>
 
-/** Reads what came, once: who answered, what was said, and what the rows look at. */
+/** Reads a reply, once, for all rows: who answered, what was said, and the facts. */
 export function readReply(run: RunSoFar, step: Step, reply: Reply) {
   const { config, login, isStale = false, isConnected } = run
   const { status, text, json, hasMore = false, code } = reply
@@ -779,9 +779,8 @@ async function callOry<Body>(
     const came = reply.code || String(reply.status)
     if (run.config.verbose) run.note(`${name}: ${method} ${path}: ${came} in ${ms} ms`)
     // A log out whose answer was lost may have been done: then Ory does not know the token now.
-    const isUnknownToken =
-      reply.status === 403 && reply.text.includes('Session Token could not be found')
-    const isGone = step === 'logout' && isLost && isUnknownToken
+    const isUnknown = reply.status === 403 && /Session Token could not be found/.test(reply.text)
+    const isGone = step === 'logout' && isLost && isUnknown
     if (((reply.status === status && !reply.hasMore) || isGone) && isPromised(reply.json)) {
       const expires_at = Date.parse(textOf(field(reply.json, 'expires_at')))
       run.isStale = Number(reply.headers.get('age')) > 0 || expires_at < Date.now()
@@ -1195,7 +1194,7 @@ function reportBug(error: unknown): Failure {
 const [, started = ''] = process.argv
 const isFile = fs.statSync(started, { throwIfNoEntry: false })?.isFile() ?? false
 if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))) {
-  process.exitCode = 1 // an end that nobody planned must not be green
+  process.exitCode = 1 // if this ends in a way that nobody planned, it must not be green
   process.stderr.on('error', () => {}) // nobody is left to tell: the exit code must do
   process.on('SIGTERM', () => process.exit(143)) // as process 1 of a container it would go on
   const print = (text: string) =>
