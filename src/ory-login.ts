@@ -118,7 +118,7 @@ type Session = { active: true; identity: { id: string }; id: unknown; expires_at
 
 const field = (value: unknown, key: string): unknown => Object(value)[key]
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
-/** Half a surrogate pair (Cs) is no text: it cannot be encoded. */
+/** A lone surrogate (Cs) cannot be encoded, so it is not text. */
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && /^\P{Cs}+$/u.test(value)
 const textOf = (value: unknown): string =>
@@ -173,7 +173,8 @@ type Row = readonly [
   hints: string | readonly string[] | ((evidence: Evidence) => string | readonly string[]),
   tries?: typeof TWICE | typeof THRICE,
 ]
-// In each table the first row that fits counts. Words are compared whole.
+// In each table the first row that fits counts. Words are compared whole; what a predicate can look
+// at is what readReply returns.
 
 /** Ory answered, but not as promised. Words are ids of Ory. */
 // biome-ignore format: a table
@@ -182,7 +183,7 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
     [({ hasMore, status }) => hasMore && status === 404, 3, 'a web hook before login refused it',
       'check the web hooks and Ory Actions before login; no password was judged'],
     [({ hasMore, isServerError }) => hasMore && isServerError, 4, 'a web hook before login failed',
-      'Ory itself is well: check the web hooks and Ory Actions before login, and their logs'],
+      'Ory itself is fine: check the web hooks and Ory Actions before login, and their logs'],
   ],
   submit: [
     ['4000010 session_verified_address_required', 3, "this identity's address is not verified",
@@ -217,7 +218,7 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
       'use a test identity with a password alone: this checks native clients'],
     [({ status, isStale }) => status === 410 && isStale, 1,
       'a cache answered the start with an old flow, which has expired',
-      'keep the paths of Ory out of caches; if there is no cache, check the clocks'],
+      "exclude Ory's paths from caching; if there is no cache, check the clocks"],
     [({ status }) => status === 410, 1, 'the flow expired before it was submitted',
       "check the servers' clocks, and selfservice.flows.login.lifespan"],
     [({ status, words }) => status === 404 && words.includes('Unable to locate the resource'), 1,
@@ -225,23 +226,22 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
       'if several servers answer at BASE_URL, give them one database'],
     ['security_csrf_violation', 1, 'the submit reached Ory under another path',
       'check for a proxy before Ory that rewrites paths, and BASE_URL for its prefix'],
-    ['4010002', 1, 'Ory did not receive the method that was sent',
-      'check for a proxy before Ory that changes the body of a request, or its content type'],
-    [({ ids, words }) => ids.includes('4000001') || words.includes('query parameter is missing'), 1,
-      'Ory did not get the request as it was sent',
-      "Ory's text says why: a proxy before Ory may add a cookie, or change the query or the body"],
+    [({ ids, words }) => ids.includes('4010002') || ids.includes('4000001') ||
+        words.includes('query parameter is missing'), 1,
+      'Ory did not get the request as it was sent', "Ory's text says why: a proxy before Ory may " +
+      'change the body or its content type, drop the query, or add a cookie'],
     [({ ids, words }) => 
         ids.includes('invalid_configuration') || words.includes('misconfiguration prevents'), 3,
       'a setting of the project prevents this login',
       "Ory's text says which: as a rule, an address must be verified and the identity has none"],
     [({ words }) => words.includes('migration hook failed'), 4,
-      'the password migration hook failed; Ory itself is well',
+      'the password migration hook failed; Ory itself is fine',
       'check this hook and its logs: Ory could not judge the password'],
     [({ words }) => /webhook|third-party upstream|giving up after/.test(words), 4,
       'the password is right, but a web hook after login failed or took too long',
       'check the web hooks and Ory Actions after login, and their logs'],
     [({ messages }) => messages.length > 0, 3, 'Ory refused this login, in its own words',
-      "read Ory's text: this check knows no more"],
+      "read Ory's text: this check has no further advice"],
   ],
   whoami: [
     [({ fault }) => fault !== '', 1, 'whoami does not confirm the session that was just made',
@@ -257,7 +257,8 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
     [({ words }) => words.includes('Session Token could not be found'), 1,
       'Ory does not know this session any more',
       'did another login of this identity end it (revoke_active_sessions)?'],
-    [({ words }) => words.includes('Content-Length'), 1, 'the log out reached Ory without its body',
+    [({ words }) => words.includes('Content-Length'), 1,
+      'the logout request reached Ory without its body',
       'check for a proxy before Ory that drops the body of a DELETE request'],
   ],
   any: [
@@ -302,9 +303,9 @@ export const BEFORE_ORY: readonly Row[] = [
     'set BASE_URL to the public API: another port, as a rule 4433'],
   [({ redirect }) => redirect === 'moved', 1, 'Ory answers at another address, or with https',
     ({ target }) => `set BASE_URL to ${target} (Kratos' public port is 4433, its admin port 4434)`],
-  ['304', 1, 'a cache answers in the place of Ory', 'keep the paths of Ory out of caches'],
+  ['304', 1, 'a cache answers in the place of Ory', "exclude Ory's paths from caching"],
   [({ status }) => status >= 300 && status < 400, 1,
-    'a redirect, as of a website or an access gateway; it is not followed',
+    'a redirect (typical of a website or an access gateway), which is not followed',
     ({ path }) => `let ${path} through to Ory, or set BASE_URL to the public API itself`],
   [({ step, status, isHttps }) => step === 'start' && (status === 426 ||
       (status === 400 && !isHttps)), 1, 'this port may speak TLS: BASE_URL may need https://',
@@ -317,9 +318,9 @@ export const BEFORE_ORY: readonly Row[] = [
     'set BASE_URL to the public API, such as https://your-slug.projects.oryapis.com'],
   [({ status }) => status === 404 || status < 300, 1, 'this path is not routed to Ory',
     ({ path }) => `route ${path} to Ory, as /self-service/login/api already is`],
-  ['405', 1, 'something before Ory does not let this method pass',
+  ['405', 1, 'something before Ory blocks this method',
     ({ method, path }) => `let ${method} ${path} pass`],
-  ['408 425', 4, 'what stands before Ory gave up waiting for the request',
+  ['408 425', 4, 'the gateway before Ory timed out waiting for the request',
     'try again later; if this persists, check its time limits', THRICE],
   [({ isGateway }) => isGateway, 4, 'a gateway answers, with no Ory behind it', ({ step }) =>
     step === 'start' ? 'try again later; check the slug in BASE_URL, and the project'
@@ -341,7 +342,7 @@ export const PROXY: readonly Row[] = [
       : "the login began well: try again later, and check Ory's status and logs", THRICE],
   [({ isUntrusted }) => isUntrusted, 4, "the proxy's certificate is not trusted here",
     'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
-  [() => true, 4, 'the proxy cannot be reached, or does not connect',
+  [() => true, 4, 'the proxy cannot be reached, or did not connect to Ory',
     ({ proxy }) => `check ${proxy?.name}, or name the host of BASE_URL in NO_PROXY`, THRICE],
 ]
 
@@ -350,12 +351,12 @@ export const PROXY: readonly Row[] = [
 export const NO_ANSWER: readonly Row[] = [
   // after a good start: the address in BASE_URL, its DNS and its TLS were right
   [({ step, code }) => step !== 'start' && code === 'TIMEOUT', 4,
-    'Ory answered the start, but not this step in the time that was left', [
+    'Ory answered the first step, but did not answer this one in time', [
       "check Ory's web hooks, the cost of its password hashes, and its database",
       '--timeout gives it more time']],
   [({ step, isLost }) => step !== 'start' && isLost, 4,
     'Ory, or what stands before it, went away during this step',
-    'check its logs, its memory (password hashes can use it up) and its database', THRICE],
+    'check its logs, its memory (hashing passwords can exhaust it) and its database', THRICE],
   // at any step
   [({ code, proxy }) => code === 'TIMEOUT' && proxy !== undefined, 4,
     'no answer came in time through the proxy',
@@ -366,7 +367,7 @@ export const NO_ANSWER: readonly Row[] = [
   ['TIMEOUT', 4, 'no connection was made in time, or its TLS handshake hangs',
     'check the host and port in BASE_URL, DNS, firewalls and VPN'],
   ['ECONNREFUSED', 4, 'nothing listens at the host and port of BASE_URL',
-    'check host and port in BASE_URL, and that Ory is running', THRICE],
+    'check the host and port in BASE_URL, and that Ory is running', THRICE],
   [({ isCut }) => isCut, 4, 'the connection was cut before the answer was complete',
     ({ isHttps }) => isHttps
       ? 'check what stands before Ory; a server that wants a client certificate cuts it as well'
@@ -377,7 +378,7 @@ export const NO_ANSWER: readonly Row[] = [
   ['ENOTFOUND', 4, 'there is no host with the name in BASE_URL',
     'check the host name in BASE_URL, and the slug in it'],
   ['ETIMEDOUT EHOSTUNREACH ENETUNREACH', 4, 'the host in BASE_URL cannot be reached',
-    'check host and port in BASE_URL, DNS, firewalls, VPN and IPv6', THRICE],
+    'check the host and port in BASE_URL, DNS, firewalls, VPN and IPv6', THRICE],
   ['CERT_HAS_EXPIRED CERT_NOT_YET_VALID', 4,
     "the server's certificate has expired or is not valid yet",
     "renew it if it has expired, and check this machine's clock"],
@@ -389,12 +390,13 @@ export const NO_ANSWER: readonly Row[] = [
       'if a private authority issued it, NODE_EXTRA_CA_CERTS takes its PEM file; not in .env']],
   [({ isUntrusted }) => isUntrusted, 4, "the server's certificate is not trusted here",
     ({ hasExtraCertificates }) => hasExtraCertificates
-      ? 'NODE_EXTRA_CA_CERTS does not vouch for it: that takes a PEM file of its authority'
+      ? 'NODE_EXTRA_CA_CERTS is set, but not to a PEM file of the authority that issued it'
       : 'if a private authority issued it, set NODE_EXTRA_CA_CERTS to its PEM file; not in .env'],
   [({ code }) => /^(CERT_\w+|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED|UNSPECIFIED)$/.test(code), 4,
     "there is a fault in the server's certificate",
-    'give the server a certificate for TLS servers, with a key and a signature that still count'],
-  ['ERR_SSL_WRONG_VERSION_NUMBER ERR_SSL_PACKET_LENGTH_TOO_LONG', 4, 'what answers speaks no TLS',
+    'give the server a certificate for TLS servers, whose key and signature are still accepted'],
+  ['ERR_SSL_WRONG_VERSION_NUMBER ERR_SSL_PACKET_LENGTH_TOO_LONG', 4,
+    'what answers does not speak TLS',
     ({ proxy }) => proxy
       ? 'does the proxy want a login in a browser first? If not, check the port in BASE_URL'
       : 'check the port in BASE_URL, and whether it should begin with http://'],
@@ -403,7 +405,7 @@ export const NO_ANSWER: readonly Row[] = [
     'if not, let it speak TLS 1.2 or later with a usual cipher, and HTTP/1.1']],
   ['HTTPParserError UND_ERR_HEADERS_OVERFLOW BODY_TOO_LARGE', 1,
     'the reply is not valid HTTP, or too large for Ory', ({ step }) => step === 'start'
-      ? 'check host and port in BASE_URL: another service may listen there'
+      ? 'check the host and port in BASE_URL: another service may listen there'
       : 'check what stands before Ory: it spoiled this answer'],
   [() => true, 4, 'the request failed',
     'check the network up to Ory, and what stands there: it may want credentials (407)'],
@@ -599,6 +601,7 @@ function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries:
   const safe = (line: string) => show(line, [password, token].filter(isText))
 
   const ory_ids = evidence.from === 'ory' ? evidence.ids.slice(0, 8) : []
+  const isOfProxy = proxy && !isHttps && step === 'start' && evidence.from === 'before'
   const came = reply.code || String(reply.status)
   const got = safe(`${[came, ...ory_ids].join(' ')}: ${evidence.said}`)
   const isShown = got !== WITHHELD
@@ -615,10 +618,7 @@ function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries:
     hints: [
       step === 'logout' && 'the login is verified; only the log out failed',
       unset.includes('BASE_URL') && 'BASE_URL is not set, so the demo default was asked',
-      proxy &&
-        !isHttps &&
-        evidence.from === 'before' &&
-        `this may be an answer of the proxy in ${proxy.name}`,
+      isOfProxy && `this may be an answer of the proxy in ${proxy.name}`,
       ...(typeof hints === 'function' ? [hints(evidence)].flat().map(safe) : [hints].flat()),
       !reply.status && baseUrl === DEMO.BASE_URL && 'npm run demo shows a login with no server',
     ].filter(isText),
@@ -639,7 +639,7 @@ function describe({ step, request, status, error, expected, got, hints }: Failur
   ].join('')
 }
 
-/** The same for the page of a red job in GitHub Actions, as a command to its runner. */
+/** The same as an annotation of GitHub Actions, for the page of the red job. */
 function annotate({ step, error, got, hints }: Failure): string {
   const text = [error, got, ...hints].filter(isText).join('\n')
   const data = text.replaceAll('%', '%25').replaceAll('\n', '%0A')
@@ -704,7 +704,7 @@ function readings(text: string): string[] {
   return [...new Set(bare)]
 }
 
-/** Whether a text repeats one of the secrets, or a telling part of it, in whatever escaping. */
+/** Whether a text repeats one of the secrets, or a telling part of it, however it is escaped. */
 export function repeatsSecret(text: string, secrets: readonly string[]): boolean {
   const shortest = 6 // with fewer, another spelling cannot be known; Ory takes no shorter password
   const telling = 12 // so many in a row give a secret away
@@ -733,7 +733,7 @@ export function show(text: string, secrets: readonly string[]): string {
   const clean = stripVTControlCharacters(part)
     .replace(/[\p{C}\p{Z}]+/gu, ' ')
     .trim()
-  const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(clean) // of Ory, whosever it is
+  const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(clean) // an Ory key, no matter whose
   const isSecret = isKey || repeatsSecret(clean, secrets) || repeatsSecret(part, secrets)
   return isSecret ? WITHHELD : toLine(clean)
 }
@@ -902,8 +902,8 @@ function rootCause(error: unknown): Reply {
 }
 
 /**
- * Opens the one connection of a run, through the proxy if one is in use. The time has its limit in
- * main alone, so undici's own limits are off.
+ * Opens the one connection of a run, through the proxy if one is in use. Only main limits
+ * the time, so undici's own limits are off.
  */
 function openConnection({ baseUrl, proxy }: Config): Pick<Run, 'dispatcher' | 'isConnected'> {
   const connect = {
@@ -918,8 +918,8 @@ function openConnection({ baseUrl, proxy }: Config): Pick<Run, 'dispatcher' | 'i
       isOpen = true
     })
   }
-  // For https a proxy connects us. What fails there is the proxy's; and undici would dial one that
-  // hangs up again, thousands of times a second, if it saw the code of that error.
+  // For https a proxy connects us. What fails there is the proxy's; and if a proxy
+  // hangs up, undici would reconnect thousands of times a second if it saw the code of that error.
   const openProxy = (url: URL, options: object) => {
     const client = open(url.origin, options)
     const connectUs = client.connect.bind(client)
@@ -1100,7 +1100,7 @@ export function readConfig(env: Environment, dotenvText: string) {
   }
 }
 
-/** Makes a run ready, and says what a person should know of it. Throws a LoginError. */
+/** Prepares a run, and prints the notes that a person should see. Throws a LoginError. */
 async function setUp(
   options: ReturnType<typeof readOptions>,
   env: Environment,
@@ -1114,7 +1114,7 @@ async function setUp(
   const text = `nothing complete in the ${timeoutMs / 1000} s of --timeout`
   const late = sleep(timeoutMs, noAnswer('TIMEOUT', text), { signal })
   const stopped = Promise.race([late, uncaught.then(rootCause)])
-  const waitInVain = () => refuse(['.env'], `gave ${text}`, 'is it a pipe that nobody writes to?')
+  const waitInVain = () => refuse(['.env'], `gave ${text}`, 'is it a named pipe with no writer?')
   const dotenv = await Promise.race([readDotenv(env), stopped.then(waitInVain)])
   const config = { ...readConfig(env, dotenv ?? ''), ...options }
 
@@ -1131,7 +1131,7 @@ async function setUp(
 
 // ---- main
 
-/** Where the program speaks. */
+/** Where the output goes. */
 interface Streams {
   print: (text: string) => Promise<unknown> // to stdout, which may fail
   say: (text: string) => Promise<unknown> // to stderr, a line or several
@@ -1164,7 +1164,7 @@ export async function main(args: string[], env: Environment, streams: Streams): 
 
   text ||= result(run, failure, args.includes('--json'))
   const time = Math.max((run?.deadline ?? 0) - performance.now(), 1000) // a second of grace
-  const late = sleep(time, new Error('nobody reads what is printed'), { ref: false })
+  const late = sleep(time, new Error('nothing reads the output'), { ref: false })
   const printed = text ? print(text).then(() => undefined) : undefined
   const fault = await Promise.race([printed, late]).catch((error) => error)
   if (fault) {
@@ -1189,13 +1189,14 @@ function reportBug(error: unknown): Failure {
   return { exit_code: 1, step: 'log in', error: what, hints }
 }
 
-// Imported, as by the tests, is what another file started. Where that cannot be told (a file: URL,
-// standard input, an ending that tsx replaced), this runs: silence would be taken for green.
+// If another file was started, this one was only imported, as by the tests. Where that cannot be
+// told (a file: URL, standard input, an ending that tsx replaced), it runs: silence would look
+// like success.
 const [, started = ''] = process.argv
 const isFile = fs.statSync(started, { throwIfNoEntry: false })?.isFile() ?? false
 if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))) {
   process.exitCode = 1 // if this ends in a way that nobody planned, it must not be green
-  process.stderr.on('error', () => {}) // nobody is left to tell: the exit code must do
+  process.stderr.on('error', () => {}) // stderr is gone: the exit code must be enough
   process.on('SIGTERM', () => process.exit(143)) // as process 1 of a container it would go on
   const print = (text: string) =>
     new Promise<void>((resolve, reject) => {

@@ -277,7 +277,7 @@ describe('streams', { concurrency: 4 }, () => {
     ['stderr', 'stdout', REFUSED, 3, /^$/],
   ] as const
   for (const [stream, other, steps, code, says] of unread)
-    test(`nobody reads ${stream}: exit code ${code} tells`, async (t) => {
+    test(`nothing reads ${stream}: exit code ${code} tells`, async (t) => {
       const child = start(credentials(await startOry(t, at(steps))), ['--verbose'])
       child[stream]?.destroy()
       const told = text(child[other] ?? assert.fail())

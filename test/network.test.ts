@@ -63,7 +63,7 @@ const inTime = (seconds: number): string[] => ['--timeout', `${seconds}`]
 const NO_CONNECTION = /: no connection was made in time, or its TLS handshake hangs\n/
 const NOT_ANSWERED = /: a server accepted the connection, but did not answer in time\n/
 const WENT_AWAY = /: Ory, or what stands before it, went away during this step\n/
-const TOO_SLOW = /: Ory answered the start, but not this step in the time that was left\n/
+const TOO_SLOW = /: Ory answered the first step, but did not answer this one in time\n/
 
 for (const [steps, ...args] of [[LOGIN_STEPS], [ALL_STEPS, '--logout']] as const)
   test(`one connection, and ${steps.length} requests`, async (t) => {
@@ -260,6 +260,14 @@ describe('a bad network', { concurrency: 12, timeout: 300_000 }, () => {
       const isDone = code === 0
       assert.deepEqual([ok, logged_out, ory.count('logout')], [isDone, isDone, told.length])
     })
+
+  test('a 401 after two 503 ends the tries of whoami', async (t) => {
+    const refused = status(401, { error: { code: 401, reason: 'No.' } })
+    const whoami = inTurn(status(503), status(503), refused)
+    const { ory, ...outcome } = await login(t, { whoami })
+    assertFailed(outcome, 1, 'whoami', /refused the session token/, /\(attempt 3 of 3\)/)
+    assert.equal(ory.count('whoami'), 3)
+  })
 
   test('in JSON the time of the answers stands apart from that of the waits', async (t) => {
     const start = inTurn(status(503, '', { 'retry-after': '2' }), () => SUCCESS.start)
@@ -550,13 +558,13 @@ describe('a process is gone in its time', { concurrency: 10, timeout: 300_000 },
 
     // biome-ignore format: a table: streams, what comes of the submit, the exit code, what is seen
     const UNREAD: readonly [streams: number[], Answer, code: number, said: string | RegExp][] = [
-      [[1], SUCCESS.submit, 1, /the result could not be printed.*nobody reads.*hint .*stdout/s],
+      [[1], SUCCESS.submit, 1, /the result could not be printed.*nothing reads.*hint .*stdout/s],
       [[2], SUCCESS.submit, 0, TWO_LINES],
       [[2], { status: 500 }, 4, ''],
       [[1, 2], SUCCESS.submit, 1, ''],
     ]
     for (const [streams, submit, code, said] of UNREAD)
-      test(`where nobody reads ${streams}, after a ${submit.status}: ${code}`, async (t) => {
+      test(`where nothing reads ${streams}, after a ${submit.status}: ${code}`, async (t) => {
         const ory = await startOry(t, at({ submit }))
         const args = [...inTime(6), '--verbose']
         const outcome = await program(credentials(ory), args, into(streams, fullPipe(t).path))
@@ -568,7 +576,7 @@ describe('a process is gone in its time', { concurrency: 10, timeout: 300_000 },
   }
 })
 
-test('where nobody reads anything there is one grace of a second, and not two', async (t) => {
+test('where nothing reads anything there is one grace of a second, and not two', async (t) => {
   const ory = await startOry(t, at({ start: { status: 500 } }))
   const never = () => new Promise(() => {})
   const twice = new Promise((resolve) => {

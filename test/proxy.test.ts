@@ -143,7 +143,7 @@ const reset: Habit = (socket) => socket.resetAndDestroy()
 const busy = answerWith('503 No')
 let turns = 0
 const fadesAway: Habit = (socket, head) => (turns++ > 0 ? reset : busy)(socket, head)
-const CANNOT = /: the proxy cannot be reached, or does not connect\n.*check HTTPS?_PROXY/is
+const CANNOT = /: the proxy cannot be reached, or did not connect to Ory\n.*check HTTPS?_PROXY/is
 // biome-ignore format: a table: what is asked, what the proxy does, its dials, and what is told
 const FAILING: readonly [scheme: string, does: string, Habit, dials: number, ...RegExp[]][] = [
   ['https', 'answers 403', answerWith('403 Forbidden'), 1, /proxy refuses.* 403: .*HTTPS_PROXY/s],
@@ -207,8 +207,8 @@ describe('where it fails, it is named, without its credentials', { concurrency: 
     ['https', 'says nothing', () => {}, 4, /no answer came in time.*the proxy in HTTPS_PROXY/s],
     ['http', 'says nothing', () => {}, 4, /no answer came in time.*the proxy in HTTP_PROXY/s],
     ['https', 'connects, and says nothing', tell(CONNECTED), 4, /no answer came in time/],
-    ['https', 'answers with a page', answerWith('200 OK', PAGE), 20, /no TLS.*proxy want a login/s],
-    ['https', 'connects, and sends a page', tell(CONNECTED, PAGE), 20, /answers speaks no TLS/],
+    ['https', 'answers with a page', answerWith('200 OK', PAGE), 20, /TLS\n.*want a login/s],
+    ['https', 'connects, and sends a page', tell(CONNECTED, PAGE), 20, /does not speak TLS/],
   ]
   for (const [scheme, does, habit, seconds, says] of children)
     test(`${scheme}, and it ${does}: the process is gone in time`, async (t) => {
