@@ -895,15 +895,13 @@ function rootCause(error: unknown): Reply {
   const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
   // OpenSSL's message is a line of numbers and paths; its reason has the words.
   const text = errors.map((each) => field(each, 'reason') ?? field(each, 'message')).join(', ')
-  const [, status] = /^Proxy response \((\d+)\)/.exec(text) ?? [] // to a CONNECT, in undici's words
-  if (status) return { ...noAnswer(status, text), isProxys: true }
   const code = field(error, 'code')
   return noAnswer(isText(code) ? code : error.name, text)
 }
 
 /**
- * Opens the one connection of a run, through the proxy if one is in use. Only main limits
- * the time, so undici's own limits are off.
+ * Opens the one connection of a run, through the proxy if one is in use. Only main limits the time,
+ * so undici's own limits are off.
  */
 function openConnection({ baseUrl, proxy }: Config): Pick<Run, 'dispatcher' | 'isConnected'> {
   const connect = {
@@ -918,13 +916,21 @@ function openConnection({ baseUrl, proxy }: Config): Pick<Run, 'dispatcher' | 'i
       isOpen = true
     })
   }
-  // For https a proxy connects us. What fails there is the proxy's; and if a proxy
-  // hangs up, undici would reconnect thousands of times a second if it saw the code of that error.
+  // For https a proxy connects us. What fails there is the proxy's: its status, which undici keeps
+  // to itself, or an error, whose code would make undici dial again thousands of times a second.
   const openProxy = (url: URL, options: object) => {
     const client = open(url.origin, options)
     const connectUs = client.connect.bind(client)
-    client.connect = async (request: Dispatcher.ConnectOptions) =>
-      connectUs(request).catch((cause) => Promise.reject(new Error(PROXY_FAILED, { cause })))
+    client.connect = async (request: Dispatcher.ConnectOptions) => {
+      const fail = (cause: unknown) => Promise.reject(new Error(PROXY_FAILED, { cause }))
+      const opened = await connectUs(request).catch(fail)
+      const { statusCode, socket } = opened
+      if (statusCode === 200) return opened
+      socket.destroy()
+      return fail(
+        Object.assign(new Error(`the proxy's answer to CONNECT`), { code: `${statusCode}` }),
+      )
+    }
     return client
   }
   const tls = { proxyTls: connect, requestTls: connect }
