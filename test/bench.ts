@@ -3,6 +3,11 @@
  * turn and under the same launcher, against a stand-in: at no distance, at a round trip of 50 ms
  * with TLS, and by plain node where node can. Then the way of a CI step, from `npm ci` to the
  * verdict, with and without the development packages. Only the ratios mean something.
+ *
+ * What it printed on two cores, ory-login to the sketch, at no distance and with TLS at 50 ms:
+ * time 1.08 and 1.04, memory 0.79 and 0.92 with Node 20.20; time 1.18 and 0.85, memory 1.17 and
+ * 1.03 with Node 24.21; one connection to two, three requests to three. With Node 24.21, plain node
+ * to tsx: time 0.91; with NODE_COMPILE_CACHE to without: time 0.73.
  */
 import { execFileSync } from 'node:child_process'
 import { cpSync, writeFileSync } from 'node:fs'
@@ -112,6 +117,7 @@ if (Reflect.get(process.features, 'typescript')) {
     execFileSync('npm', ['ci', ...args], { cwd: copy, stdio: 'ignore' })
     return copy
   }
+  console.log('installing, with and without development packages, which takes a while')
   const times: Record<string, number> = {}
   for (const args of [['--omit=dev'], []]) {
     install(args)
