@@ -316,10 +316,9 @@ export const BEFORE_ORY: readonly Row[] = [
   [({ step, status }) => step === 'start' && status < 300, 1,
     "a website or an app answers at BASE_URL, not Ory's API",
     'set BASE_URL to the public API, such as https://your-slug.projects.oryapis.com'],
-  [({ status }) => status === 404 || status < 300, 1, 'this path is not routed to Ory',
-    ({ path }) => `route ${path} to Ory, as /self-service/login/api already is`],
-  ['405', 1, 'something before Ory blocks this method',
-    ({ method, path }) => `let ${method} ${path} pass`],
+  [({ status }) => status === 404 || status === 405 || status < 300, 1,
+    'this path, or this method, is not routed to Ory',
+    ({ method, path }) => `route ${method} ${path} to Ory`],
   ['408 425', 4, 'the gateway before Ory timed out waiting for the request',
     'try again later; if this persists, check its time limits', THRICE],
   [({ isGateway }) => isGateway, 4, 'a gateway answers, with no Ory behind it', ({ step }) =>
@@ -1059,11 +1058,7 @@ export function readConfig(env: Environment, dotenvText: string) {
   const dotenv: Environment = parseDotenv(dotenvText)
   const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
   const blank = VARIABLES.filter((name) => read(name)?.trim() === '')
-  refuse(
-    blank,
-    'is set but empty',
-    'does this job get its secrets? In .env, # ends a value that is not in quotes',
-  )
+  refuse(blank, 'is set but empty', 'does this job get its secrets? In .env, quote a value with #')
   const garbled = VARIABLES.filter((name) => read(name)?.includes('\ufffd'))
   refuse(garbled, 'is not in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale')
   const base = (read('BASE_URL') ?? DEMO.BASE_URL).trim()
@@ -1079,15 +1074,14 @@ export function readConfig(env: Environment, dotenvText: string) {
   const password = read('PASS') ?? DEMO.PASS
   // What PASS would be if # began no comment: unquoted, it ends there.
   const { PASS: uncommented = '' } = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
-  const isCut = /^[^"'`].*\ue000/s.test(uncommented) && !dotenv.PASS?.includes('#')
+  const isOfFile = env.PASS === undefined && !dotenv.PASS?.includes('#')
+  const isCut = isOfFile && /^[^"'`].*\ue000/s.test(uncommented)
   const mistakesOf = (name: string, value: string) =>
     MISTAKES.filter(([pattern]) => pattern.test(value)).map(([, mistake]) => `${name} ${mistake}`)
   const mistakes = [
     ...mistakesOf('IDENT', identifier),
     ...mistakesOf('PASS', password),
-    env.PASS === undefined &&
-      isCut &&
-      'in .env, PASS is cut at its #: put it in single quotes, or in backticks',
+    isCut && 'in .env, PASS is cut at its #: put it in single quotes, or in backticks',
     unset.includes('IDENT') && 'the demo identity was sent: does this Ory have it?',
   ].filter(isText)
   const source = (name: string) =>

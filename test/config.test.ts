@@ -344,7 +344,7 @@ const REFUSED: [recordings: string, mistakes: string, ...passwords: string[]][] 
   ['wrong-password', 'PASS typo', `\u201c${SECRET}\u201d`, `\u00ab${SECRET}\u00bb`],
   ['wrong-password', 'PASS #', `${SECRET}#1`, `${SECRET} # mine`],
   ['wrong-password empty-password', 'IDENT quotes, PASS typo, PASS #', SEVERAL],
-  ['wrong-path expired-flow password-method-disabled unverified-address', '', SEVERAL],
+  ['wrong-path expired-flow inactive-identity hook-refused unverified-address', '', SEVERAL],
 ]
 test('a refused login, and it alone, tells what PASS and IDENT hold by mistake', async (t) => {
   for (const [recordings, mistakes, ...passwords] of REFUSED)
