@@ -287,7 +287,7 @@ export const BEFORE_ORY: readonly Row[] = [
   [({ said }) => /not match any rules|multiple rules/.test(said), 1,
     'Ory Oathkeeper has no rule for this path, or several',
     'fix the Oathkeeper rules, or point BASE_URL past Oathkeeper'],
-  [({ said }) => /\b10(00|14)\b|CNAME Cross-User/.test(said), 1,
+  [({ said }) => /error( code)?:? 10(00|14)\b|CNAME Cross-User/i.test(said), 1,
     'Cloudflare refuses the custom domain in BASE_URL',
     "check this domain in the Ory Console, and its CNAME record"],
   [({ status, said }) => status === 403 && said.includes('Missing Authentication Token'), 1,

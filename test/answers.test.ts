@@ -220,7 +220,7 @@ const TABLE: readonly Cases[] = [
     plain(405, '', WAF('captcha')), json(403, { ...CLOUDFLARE, title: 'Error 1020: Access denied',
       status: 403, error_code: 1020 }, RAY), plain(403, 'error code: 1020')], 4, 1,
     /firewall.*did not judge it/],
-  [ALL_STEPS, [{ status: 429 }, error(429, 'No.'), json(429, { message: 'Rate exceeded' })], 4, 3,
+  [ALL_STEPS, [{ status: 429 }, error(429, 'No.'), json(429, { message: 'At most 1000 a day' })], 4, 3,
     /rate limit.*CI runners share addresses.*counts against the login limit/s],
   ['start', [json(403, { ...CLOUDFLARE, error_code: 1014, title: 'Error 1014: CNAME Cross-User' }),
     page(403, 'CNAME Cross-User Banned | acme'), plain(403, 'error code: 1000'),
