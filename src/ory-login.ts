@@ -469,7 +469,7 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
     isServerError: status >= 500 || ory.otherCode >= 500,
     isGateway: (status >= 502 && status <= 504) || (status >= 520 && status <= 530), // Cloudflare's
     isCut,
-    isLost: isCut || /^(ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)$/.test(code),
+    isLost: isCut || /^(ECONNREFUSED|ETIMEDOUT|E(HOST|NET)UNREACH|ENOTFOUND|EAI_AGAIN)$/.test(code),
     isUntrusted: /^(DEPTH_ZERO_SELF|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)_)/.test(code),
     isConnected: isConnected(),
   }
