@@ -302,7 +302,8 @@ export const BEFORE_ORY: readonly Row[] = [
   [({ redirect }) => redirect === 'admin port', 1, 'BASE_URL is the admin API of Ory Kratos',
     'set BASE_URL to the public API: another port, as a rule 4433'],
   [({ redirect }) => redirect === 'moved', 1, 'Ory answers at another address, or with https',
-    ({ target }) => `set BASE_URL to ${target} (Kratos' public port is 4433, its admin port 4434)`],
+    ({ newBaseUrl }) =>
+      `set BASE_URL to ${newBaseUrl} (Kratos' public port is 4433, its admin port 4434)`],
   ['304', 1, 'a cache answers in the place of Ory', "exclude Ory's paths from caching"],
   [({ status }) => status >= 300 && status < 400, 1,
     'a redirect (typical of a website or an access gateway), which is not followed',
@@ -447,7 +448,7 @@ export function readReply(run: RunSoFar, step: Step, reply: Reply) {
   const extra = status === 200 && hasMore ? 'right JSON, and something else after it' : ''
   const said = {
     ory: [ory.otherCode && `error.code ${ory.otherCode}`, fault || extra, sentences(ory.texts)],
-    before: [redirect.place ? `it points to ${redirect.place}` : saidByOther(reply)],
+    before: [redirect.pointsTo ? `it points to ${redirect.pointsTo}` : saidByOther(reply)],
     proxy: [text],
     nobody: [text],
   }[from]
@@ -553,17 +554,20 @@ function readRedirect(baseUrl: string, step: Step, { status, headers }: Reply) {
   const location = (isRedirect && headers.get('location')) || ''
   // No URI holds a backslash. Shown as /, it would split an escaped secret in two.
   const isUri = URL.canParse(location, baseUrl + path) && !location.includes('\\')
-  if (!isUri || location === '') return { place: '', target: '' }
+  if (!isUri || location === '') return { pointsTo: '', newBaseUrl: '' }
   const [base, to] = [new URL(baseUrl), new URL(location, baseUrl + path)]
-  const place = `${to.protocol}//${to.host}${to.pathname}`
-  const target = place.endsWith(path) ? place.slice(0, -path.length) : `${to.protocol}//${to.host}`
+  const pointsTo = `${to.protocol}//${to.host}${to.pathname}`
+  const newBaseUrl = pointsTo.endsWith(path)
+    ? pointsTo.slice(0, -path.length)
+    : `${to.protocol}//${to.host}`
   const isToHttps = base.protocol === 'http:' && to.protocol === 'https:'
-  const isLess = base.protocol === 'https:' && to.protocol === 'http:' // never advised
-  const isOrys = place.endsWith(path) || (isToHttps && to.hostname === base.hostname)
-  const isMoved = step === 'start' && isOrys && !isLess && target !== baseUrl
+  const isDowngrade = base.protocol === 'https:' && to.protocol === 'http:' // never advised
+  const isOrys = pointsTo.endsWith(path) || (isToHttps && to.hostname === base.hostname)
+  const isMoved = step === 'start' && isOrys && !isDowngrade && newBaseUrl !== baseUrl
   // Up to v1.3 the admin port redirects to itself; later, to the public address.
-  const redirect = target === `${baseUrl}/admin` ? 'admin port' : isMoved ? 'moved' : 'elsewhere'
-  return { place, target, redirect } as const
+  const redirect =
+    newBaseUrl === `${baseUrl}/admin` ? 'admin port' : isMoved ? 'moved' : 'elsewhere'
+  return { pointsTo, newBaseUrl, redirect } as const
 }
 
 // ---- The report
@@ -601,8 +605,8 @@ function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries:
 
   const ory_ids = evidence.from === 'ory' ? evidence.ids.slice(0, 8) : []
   const isOfProxy = proxy && !isHttps && step === 'start' && evidence.from === 'before'
-  const came = reply.code || String(reply.status)
-  const got = safe(`${[came, ...ory_ids].join(' ')}: ${evidence.said}`)
+  const statusOrCode = reply.code || String(reply.status)
+  const got = safe(`${[statusOrCode, ...ory_ids].join(' ')}: ${evidence.said}`)
   const isShown = got !== WITHHELD
   const failure = {
     exit_code,
@@ -612,7 +616,7 @@ function explain(run: Run, step: Step, reply: Reply): { failure: Failure; tries:
     ory_ids: isShown ? ory_ids.map(safe) : [],
     error,
     expected,
-    got: isShown ? got : `${came}: ${WITHHELD}`,
+    got: isShown ? got : `${statusOrCode}: ${WITHHELD}`,
     // What was found in this run comes first, and general advice last.
     hints: [
       step === 'logout' && 'the login is verified; only the log out failed',
@@ -706,7 +710,7 @@ function readings(text: string): string[] {
 /** Whether a text repeats one of the secrets, or a telling part of it, however it is escaped. */
 export function repeatsSecret(text: string, secrets: readonly string[]): boolean {
   const shortest = 6 // with fewer, another spelling cannot be known; Ory takes no shorter password
-  const telling = 12 // so many in a row give a secret away
+  const longestRun = 12 // so many in a row give a secret away
   const seen = readings(text)
   return secrets.some((secret) => {
     const [asItIs = '', ...undone] = readings(secret.slice(0, 10_000))
@@ -714,7 +718,7 @@ export function repeatsSecret(text: string, secrets: readonly string[]): boolean
       // Only a text in which nothing can be escaped is known not to repeat it.
       return secret.length >= shortest && (!/^[\w .,:;'()/-]*$/.test(text) || text.includes(secret))
     return [asItIs, ...undone.filter(({ length }) => length >= shortest)].some((spelled) => {
-      const size = Math.min(telling, spelled.length)
+      const size = Math.min(longestRun, spelled.length)
       const starts = Array.from({ length: spelled.length - size + 1 }, (_, start) => start)
       const parts = new Set(starts.map((start) => spelled.slice(start, start + size)))
       return seen.some((reading) => [...parts].some((part) => reading.includes(part)))
@@ -746,7 +750,7 @@ interface Run {
   isConnected: () => boolean
   note: (text: string) => unknown
   deadline: number // in ms, on the clock of performance.now()
-  stopped: Promise<Reply> // resolves once the time is up, or an error has reached nobody
+  stopped: Promise<Reply> // resolves once the time is up, or an error was not handled
   request_id: string // Ory logs it, and repeats it in its answers
   steps: object[] // as --json prints them: the times of the answers, and of the waits
   isStale?: boolean // whether the last answer was old when it came, as from a cache
@@ -775,8 +779,8 @@ async function callOry<Body>(
     const ms = Math.round(performance.now() - began)
     record.duration_ms += ms
     record.status = reply.status || null
-    const came = reply.code || String(reply.status)
-    if (run.config.verbose) run.note(`${name}: ${method} ${path}: ${came} in ${ms} ms`)
+    const statusOrCode = reply.code || String(reply.status)
+    if (run.config.verbose) run.note(`${name}: ${method} ${path}: ${statusOrCode} in ${ms} ms`)
     // A log out whose answer was lost may have been done: then Ory does not know the token now.
     const isUnknown = reply.status === 403 && /Session Token could not be found/.test(reply.text)
     const isGone = step === 'logout' && isLost && isUnknown
@@ -796,7 +800,7 @@ async function callOry<Body>(
     const due = `in ${Math.ceil(wait / 100) / 10} s`
     if (performance.now() + wait >= run.deadline)
       throw fail(` (${which}; the next one is due ${due}, and --timeout leaves no time for it)`)
-    run.note(`${name}: got ${came}; attempt ${attempt + 1} of ${tries} is due ${due}`)
+    run.note(`${name}: got ${statusOrCode}; attempt ${attempt + 1} of ${tries} is due ${due}`)
     await sleep(wait)
     record.waited_ms += wait
     isLost ||= reply.status === 0
@@ -827,8 +831,8 @@ async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): P
   const url = `${baseUrl}${path}${query ? `?${new URLSearchParams(query)}` : ''}`
   const began = performance.now()
   const seconds = () => Math.round((performance.now() - began) / 1000)
-  const tell = () => run.note(`${name}: no answer yet after ${seconds()} s`)
-  const telling = setInterval(tell, 5000).unref()
+  const noteWaiting = () => run.note(`${name}: no answer yet after ${seconds()} s`)
+  const timer = setInterval(noteWaiting, 5000).unref()
   try {
     const response = await fetch(url, {
       method,
@@ -861,7 +865,7 @@ async function sendOnce(run: Run, step: Step, { query, headers, body }: Sent): P
     // Of a plain request the proxy is the server: what fails at first is the proxy's.
     return proxy && !isHttps && step === 'start' ? { ...reply, isProxys: true } : reply
   } finally {
-    clearInterval(telling)
+    clearInterval(timer)
   }
 }
 
@@ -1112,8 +1116,8 @@ async function setUp(
   const deadline = performance.now() + timeoutMs
   // This timer holds the event loop, which a request that undici has lost does not.
   const text = `nothing complete in the ${timeoutMs / 1000} s of --timeout`
-  const late = sleep(timeoutMs, noAnswer('TIMEOUT', text), { signal })
-  const stopped = Promise.race([late, uncaught.then(rootCause)])
+  const timeIsUp = sleep(timeoutMs, noAnswer('TIMEOUT', text), { signal })
+  const stopped = Promise.race([timeIsUp, uncaught.then(rootCause)])
   const waitInVain = () => refuse(['.env'], `gave ${text}`, 'is it a named pipe with no writer?')
   const dotenv = await Promise.race([readDotenv(env), stopped.then(waitInVain)])
   const config = { ...readConfig(env, dotenv ?? ''), ...options }
