@@ -180,7 +180,8 @@ type Row = readonly [
 // biome-ignore format: a table
 export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
   start: [
-    [({ hasMore, status }) => hasMore && status === 404, 3, 'a web hook before login refused it',
+    [({ hasMore, status }) => hasMore && status === 404, 3,
+      'a web hook before login refused this login',
       'check the web hooks and Ory Actions before login; no password was judged'],
     [({ hasMore, isServerError }) => hasMore && isServerError, 4, 'a web hook before login failed',
       'Ory itself is fine: check the web hooks and Ory Actions before login, and their logs'],
@@ -230,7 +231,7 @@ export const ORY: Readonly<Record<Step | 'any', readonly Row[]>> = {
         words.includes('query parameter is missing'), 1,
       'Ory did not get the request as it was sent', "Ory's text says why: a proxy before Ory may " +
       'change the body or its content type, drop the query, or add a cookie'],
-    [({ ids, words }) => 
+    [({ ids, words }) =>
         ids.includes('invalid_configuration') || words.includes('misconfiguration prevents'), 3,
       'a setting of the project prevents this login',
       "Ory's text says which: as a rule, an address must be verified and the identity has none"],
@@ -407,8 +408,9 @@ export const NO_ANSWER: readonly Row[] = [
     'the reply is not valid HTTP, or too large for Ory', ({ step }) => step === 'start'
       ? 'check the host and port in BASE_URL: another service may listen there'
       : 'check what stands before Ory: it spoiled this answer'],
-  [() => true, 4, 'the request failed',
-    'check the network up to Ory, and what stands there: it may want credentials (407)'],
+  [() => true, 4, 'the request failed', ({ step }) => [
+    ...(step === 'start' ? ['check BASE_URL, and whether clients may use its port'] : []),
+    'check the network up to Ory: something there may want credentials (407)']],
 ]
 
 /** What a failure means: the first row that fits, in the table of who answered. */
@@ -1062,7 +1064,8 @@ export function readConfig(env: Environment, dotenvText: string) {
   const dotenv: Environment = parseDotenv(dotenvText)
   const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
   const blank = VARIABLES.filter((name) => read(name)?.trim() === '')
-  refuse(blank, 'is set but empty', 'does this job get its secrets? In .env, quote a value with #')
+  const hint = 'does this job get its secrets? In .env, put a value with a # in quotes'
+  refuse(blank, 'is set but empty', hint)
   const garbled = VARIABLES.filter((name) => read(name)?.includes('\ufffd'))
   refuse(garbled, 'is not in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale')
   const base = (read('BASE_URL') ?? DEMO.BASE_URL).trim()
@@ -1071,7 +1074,7 @@ export function readConfig(env: Environment, dotenvText: string) {
   const unset = VARIABLES.filter((name) => read(name) === undefined)
   const missing = unset.filter((name) => name !== 'BASE_URL')
   if (missing.length === 1 || !isLocal)
-    refuse(missing, 'is not set', 'set both IDENT and PASS, here or in .env')
+    refuse(missing, 'is not set', 'set IDENT and PASS, in the environment or in .env')
   const proxy = readProxy(env, base, isLocal)
 
   const identifier = (read('IDENT') ?? DEMO.IDENT).trim()

@@ -311,6 +311,8 @@ const TABLE: readonly Cases[] = [
   [LATER, 'HTTPParserError: Expected|BODY_TOO_LARGE', 1, 1, /not valid HTTP(?!.*BASE_URL)/s],
   ['start', 'HTTPParserError: Expected|UND_ERR_HEADERS_OVERFLOW|BODY_TOO_LARGE', 1, 1,
     /not valid HTTP, or too large/],
+  ['start', 'Error: bad port', 4, 1, /request failed.*BASE_URL, and whether .* its port/s],
+  [LATER, 'ENEVERSEEN: odd', 4, 1, /request failed(?!.*BASE_URL)/s],
   [ALL_STEPS, 'ENEVERSEEN: odd|Error: bad port|Z_DATA_ERROR|TypeError: fetch failed', 4, 1,
     /request failed.*407/s],
 ]

@@ -195,7 +195,7 @@ const GITHUB_ACTIONS = 'true'
 test('in GitHub Actions a failure has one more line, for the page of the job', async (t) => {
   const mistaken = await run({ GITHUB_ACTIONS, IDENT: 'me' })
   const line = assertAnnotated(mistaken, 2, 'read configuration')
-  const begin = '::error title=ory-login%3A read configuration::PASS is not set%0Aset both'
+  const begin = '::error title=ory-login%3A read configuration::PASS is not set%0Aset IDENT'
   assert.ok(line.startsWith(begin), line)
   assertAnnotated(await run({ GITHUB_ACTIONS }, '--json', 'zebra'), 2, 'read options')
 
