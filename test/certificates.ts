@@ -2,6 +2,8 @@
 import { writeFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
+import type { mock } from 'node:test'
+import tls from 'node:tls'
 import { generate } from 'selfsigned'
 import { folder } from './harness.ts'
 
@@ -32,3 +34,10 @@ export async function certify(
 export const authority = await certify({ name: 'An authority of the tests', isAuthority: true })
 export const TRUST = { NODE_EXTRA_CA_CERTS: join(folder(), 'authority.pem') }
 writeFileSync(TRUST.NODE_EXTRA_CA_CERTS, authority.cert)
+/** With this, this process trusts it too: Node reads NODE_EXTRA_CA_CERTS only at its start. */
+export function trust(mocks: typeof mock): void {
+  const { connect } = tls
+  mocks.method(tls, 'connect', (options: tls.ConnectionOptions) =>
+    connect({ ...options, ca: authority.cert }),
+  )
+}

@@ -6,30 +6,8 @@ import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, describe, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { main } from '../src/ory-login.ts'
-import type * as harness from './harness.ts'
-import {
-  assertFailed,
-  assertNoSecrets,
-  assertVerified,
-  at,
-  credentials,
-  folder,
-  LOGIN_STEPS,
-  login,
-  PROGRAM,
-  program,
-  recorded,
-  reportOf,
-  run,
-  STEPS,
-  SUCCESS,
-  start,
-  startOry,
-  stepOf,
-  TSX,
-  TWO_LINES,
-} from './harness.ts'
+import * as harness from './harness.ts'
+import { assertFailed, assertVerified, at, folder, login, PROGRAM, run, TSX } from './harness.ts'
 
 const ROOT = join(dirname(PROGRAM), '..')
 const read = (path: string): string => fs.readFileSync(join(ROOT, path), 'utf8')
@@ -37,22 +15,17 @@ const MANIFEST = JSON.parse(read('package.json'))
 const node = [process.execPath]
 const nodeTsx = [...node, '--import', TSX]
 const isPosix = process.platform !== 'win32'
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-/** Plain node runs TypeScript, and without a warning. */
-const runsTypes = major > 24 || (major === 24 && minor >= 3) || (major === 22 && minor >= 18)
+/** Plain node runs TypeScript without a warning: 22.18 and later, 24.3 and later. */
+const runsTypes = /^v(22\.(1[89]|[2-9]\d)|24\.([3-9]|\d\d)|2[5-9]|[3-9]\d)/.test(process.version)
 
-type Steps = Partial<Record<harness.Step, harness.Answer | harness.Behaviour>>
-const REFUSED: Steps = recorded('wrong-password')
+type Steps = Parameters<typeof at>[0]
+type Variables = harness.Variables
+const REFUSED = harness.recorded('wrong-password')
 
 /** One login by a process of its own. */
-async function launch(
-  t: TestContext,
-  steps: Steps,
-  options: harness.ChildOptions,
-  args: string[] = [],
-) {
-  const ory = await startOry(t, at(steps))
-  return { ...(await program(credentials(ory), args, options)), ory }
+async function launch(t: TestContext, steps: Steps, args: string[], more?: harness.ChildOptions) {
+  const ory = await harness.startOry(t, at(steps))
+  return harness.program(harness.credentials(ory), args, more)
 }
 
 // ---- Exit codes
@@ -60,210 +33,180 @@ async function launch(
 // biome-ignore format: a table
 const EXITS: [code: number, what: string, Steps, args: string[], step: string, says: RegExp][] = [
   [1, 'no Ory there', { start: { status: 404, body: 'no page' } }, [], 'start', /404: no page/],
-  [2, 'wrong usage', {}, ['--nonsense'], 'read options', /argument 1 is not/],
-  [3, 'a refused login', REFUSED, ['--logout'], 'submit', /400 4000006/],
+  [2, 'wrong usage', {}, ['--nonsense'], 'read settings', /unknown option/],
+  [3, 'a refused login', REFUSED, ['--logout'], 'submit', /400 4000006: /],
   [4, 'no answer', { start: () => undefined }, ['--timeout', '0.5'], 'start', /0\.5 s/],
 ]
-describe('exit codes', { concurrency: 4 }, () => {
-  test('0: verified, with two lines on stdout and nothing on stderr', async (t) => {
-    const outcome = await launch(t, {}, {})
-    assertVerified(outcome)
-    assert.deepEqual(outcome.ory.seen.map(stepOf), LOGIN_STEPS)
-  })
+describe('exit code', { concurrency: 4 }, () => {
   for (const [code, what, steps, args, step, says] of EXITS)
-    test(`${code}: ${what}, with nothing on stdout, and what to do on stderr`, async (t) =>
-      assertFailed(await launch(t, steps, {}, args), code, step, says))
+    test(`${code}: ${what}`, async (t) =>
+      assertFailed(await launch(t, steps, args), code, step, says))
 })
 
 // ---- Options
 
 for (const option of ['--help', '-h'])
-  test(`${option} tells every option, variable and exit code, whatever is configured`, async () => {
+  test(`${option} tells every option, variable and exit code, whatever is set`, async () => {
     const { code, stdout, stderr } = await run({ BASE_URL: 'wrong', IDENT: ' ', PASS: '' }, option)
     assert.deepEqual([code, stderr], [0, ''])
-    assert.match(stdout, /^Usage: .*\S\n$/s)
-    for (const name of ['timeout', 'logout', 'json', 'verbose', 'help', 'version'])
-      assert.match(stdout, new RegExp(`^ .*--${name}\\b`, 'm'))
+    const options = ['--timeout', '--logout', '--json', '--verbose', '-h', '--help', '--version']
     const proxies = ['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'NODE_EXTRA_CA_CERTS']
-    for (const word of ['BASE_URL', 'IDENT', 'PASS', ...proxies, '-h', '.env', '3600', '(30)'])
-      assert.ok(stdout.split(/[\s,;]+/).includes(word), word)
+    for (const word of [...options, ...proxies, 'BASE_URL', 'IDENT', 'PASS', '.env', '3600', '30'])
+      assert.ok(stdout.split(/[\s,;()]+/).includes(word), word)
     const codes = [...stdout.matchAll(/^ +(\d) +\S/gm)].map(([, digit]) => digit)
     assert.deepEqual(codes, ['0', '1', '2', '3', '4'])
-    assert.match(stdout, /BASE_URL=https:\S+ IDENT=.*\n.*PASS=.* npx tsx src\/ory-login\.ts --/)
-    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
+    assert.match(stdout, /^Usage: .*BASE_URL=https:\S+ IDENT=.*\n.*PASS=.* npx tsx src\S+ --.*\n$/s)
+    assertFits(stdout)
   })
 
-test('--version is that of package.json, whatever is configured', async () => {
+// DEFECT: package.json (and its lock file) still say 2.0.0
+test('--version is that of package.json, whatever is set', async () => {
   const { code, stdout, stderr } = await run({ PASS: '' }, '--version')
   assert.deepEqual([code, stdout, stderr], [0, `${MANIFEST.version}\n`, ''])
 })
 
 test('help, hints and notes name commands that exist', async (t) => {
-  const env = { ...credentials(await startOry(t)), npm_config_logout: 'true' }
-  const runs = await Promise.all([run({}, '--help'), run({}, '--nonsense'), run(env)])
+  const npm = login(t, {}, { npm_config_logout: 'true' })
+  const runs = await Promise.all([run({}, '--help'), npm, run({}, '--timeout', '0.001')])
   const told = runs.map(({ stdout, stderr }) => stdout + stderr).join('')
-  const commands = [...told.matchAll(/\b(npm run -s|npx tsx|node) ([\w./:-]+)( -- )?/g)]
-  assert.equal(new Set(commands.map(([, command]) => command)).size, 3)
-  for (const [all, command, named = '', dashes] of commands)
-    if (command === 'npm run -s') assert.ok(named in MANIFEST.scripts && dashes, all)
+  const commands = [...told.matchAll(/\b(npm run|npx tsx|node) (-s )?([\w./:-]+)( -- )?/g)]
+  assert.equal(commands.length, 6)
+  for (const [all, command, silent, named = '', dashes] of commands)
+    if (command === 'npm run') assert.ok(named in MANIFEST.scripts && !silent === !dashes, all)
     else assert.ok(fs.existsSync(join(ROOT, named)), all)
   assert.doesNotMatch(told, /(?<![/\w])ory-login +-/)
 })
 
-test('an option that npm took is noted, with how to write it; others are not', async (t) => {
-  const ory = await startOry(t)
-  for (const name of ['logout', 'json', 'timeout']) {
+for (const name of ['logout', 'json', 'timeout'])
+  test(`that npm took --${name} is noted, with how to write it`, async (t) => {
     const npm = { npm_config_loglevel: 'verbose', [`npm_config_${name}`]: 'true' }
     const note = new RegExp(`^ory-login: note: .*npm run -s login -- --${name}\\n$`)
-    assertVerified(await run({ ...credentials(ory), ...npm }), note)
-  }
-})
+    assertVerified(await login(t, {}, npm), note)
+  })
 
-test('--timeout takes more than 0 and at most 3600 seconds', async () => {
-  for (const args of [['0.5'], ['3600'], ['.5'], ['007'], ['3600.0'], ['0', '--timeout=8']])
-    assert.equal((await run({}, '--timeout', ...args, '--version')).code, 0, args[0])
-  const decimals = ['0', '0.0', '3601', '3600.1', '1e3', '0x10', '1,5', '5.5.5', '1_000', '\u0665']
-  for (const value of [...decimals, '', ' ', ' 5', '+5', '-1', '5s', '.', '5.', 'NaN', 'Infinity'])
-    for (const args of [['--timeout', value], [`--timeout=${value}`]])
-      assertFailed(await run({}, ...args, '--version'), 2, 'read options', /--timeout/, /--help/)
-})
+for (const value of ['0.5', '3600', '.5', '007', '3600.0', '0 --timeout=8'])
+  test(`--timeout ${value} is taken`, async () =>
+    assert.equal((await run({}, '--timeout', ...value.split(' '), '--version')).code, 0))
 
 // A password may stand anywhere, and begin with dashes.
 // biome-ignore format: a table
 const NOT_TAKEN: [error: RegExp, ...args: string[][]][] = [
-  [/^argument 1 is/, ['--zebra-42'], ['--zebra-42=5'], ['--zebra', '5'], ['---zebra'], ['-zebra']],
-  [/^argument 1 is/, ['--password=zebra'], ['--no-zebra'], ['--no-logout'], ['--HELP'], ['zebra']],
-  [/^argument 1 is/, ['-hz'], ['-hzebra'], ['-zh'], ['-z'], ['-'], ['', '--verbose']],
-  [/^argument 1 is/, ['--', 'zebra'], ['--', '--help'], ['zebra', '--zebra'], ['zebra', '--']],
-  [/^argument 2 is/, ['--json', 'zebra'], ['--json', '--zebra'], ['-h', '-hz'], ['-h', '--zebra']],
-  [/^argument 2 is/, ['--version', 'zebra'], ['--timeout=5', 'zebra'], ['--json', '--', '--help']],
-  [/^argument 3 is/, ['--timeout', '5', 'zebra'], ['--timeout', '5', '--'], ['-h', '-h', '-hz']],
-  [/^argument 4 is/, ['--timeout', 'zebra', '-h', '--zebra'], ['-h', '--timeout', '-1', '-zebra']],
-  [/^argument 1 is/, ['--__proto__'], ['--constructor=zebra']],
-  [/--timeout/, ['--timeout'], ['--timeout', '--zebra'], ['--timeout', '-zebra']],
-  [/--timeout/, ['--timeout', 'zebra'], ['--timeout=zebra'], ['--timeout=5 zebra']],
-  [/--\w+' does not take/, ['--logout=zebra'], ['--help=zebra'], ['--version=zebra']],
+  [/argument 1\b/, ['--zebra-42'], ['--zebra-42=5'], ['--zebra', '5'], ['---zebra'], ['-zebra']],
+  [/argument 1\b/, ['--password=zebra'], ['--no-zebra'], ['--no-logout'], ['--HELP'], ['zebra']],
+  [/argument 1\b/, ['-hz'], ['-hzebra'], ['-zh'], ['-z'], ['-'], ['', '--verbose'], ['--h']],
+  [/argument 1\b/, ['--', 'zebra'], ['--', '--help'], ['zebra', '--zebra'], ['zebra', '--']],
+  [/argument 1\b/, ['--__proto__'], ['--constructor=zebra'], ['--logout=zebra'], ['--help=zebra']],
+  [/argument 2\b/, ['--json', 'zebra'], ['--json', '--zebra'], ['-h', '-hz'], ['-h', '--zebra']],
+  [/argument 2\b/, ['--version', 'zebra'], ['--timeout=5', 'zebra'], ['--json', '--', '--help']],
+  [/argument 3\b/, ['--timeout', '5', 'zebra'], ['--timeout', '5', '--'], ['-h', '-h', '-hz']],
+  [/argument 4\b/, ['--timeout', 'zebra', '-h', '--zebra'], ['-h', '--timeout', '-1', '-zebra']],
+  [/seconds/, ['--timeout'], ['--timeout', '--zebra'], ['--timeout', '-zebra']],
+  [/seconds/, ...['0', '0.0', '3601', '3600.1', '1e3', '0x10', '1,5', '5.5.5', '1_000', '\u0665',
+    '', ' ', ' 5', '+5', '-1', '5s', '.', '5.', 'NaN', 'Infinity', 'zebra', '5 zebra'].flatMap(
+    (value) => [['--timeout', value], [`--timeout=${value}`]])],
 ]
-test('other arguments are told by their place: none is repeated, nothing sent', async (t) => {
-  const ory = await startOry(t)
-  const env = { ...credentials(ory), npm_config_logout: 'true' }
-  for (const [error, ...lines] of NOT_TAKEN)
-    for (const args of lines) {
-      const outcome = await run(env, ...args)
-      assertFailed(outcome, 2, 'read options', /^.*npm took --logout.*\n.*\n( {2}hint .*\n)+$/)
-      assertNoSecrets(outcome, 'zebra')
-      const told = reportOf(outcome)
-      assert.match(told.error, error, args.join(' '))
-      const isByPlace = told.error.endsWith(' is not an option of this program')
-      assert.match(told.hint ?? '', isByPlace ? /^it is not repeated.*\n.*--help/ : /^.*--help/)
-    }
-  assert.equal(ory.contacts.length, 0)
-})
+for (const [error, ...lines] of NOT_TAKEN)
+  for (const args of lines)
+    test(`the arguments ${JSON.stringify(args)} are refused, and not repeated`, async () => {
+      const outcome = await run({ npm_config_logout: 'true' }, ...args)
+      assertFailed(outcome, 2, 'read settings', /^.*npm took.*\n.*error:.*\n {2}hint .*--help.*\n$/)
+      assert.match(harness.reportOf(outcome).error, error)
+      harness.assertNoSecrets(outcome, 'zebra')
+    })
 
-// ---- What terminals and GitHub Actions get
+// ---- 80 columns
 
-test('a terminal gets the word error highlighted, once', async () => {
-  const env = { PASS: '', npm_config_logout: 'true' }
-  let stderr = ''
-  const say = async (told: string) => {
-    stderr += `${told}\n`
-  }
-  await main([], env, { print: async () => {}, say, highlight: (word) => `<b>${word}</b>` })
-  assert.equal(stderr, (await run(env)).stderr.replace('error:', '<b>error:</b>'))
-})
-
-test('nothing but a terminal gets colour', async () => {
-  for (const FORCE_COLOR of ['1', '3'])
-    assertFailed(await program({ FORCE_COLOR, PASS: '' }), 2, 'read configuration')
-})
-
-/** A failure in GitHub Actions: its one command to the runner is the report, in the last line. */
-function assertAnnotated({ stderr, ...rest }: harness.Outcome, code: number, step: string) {
-  const [, before = '', annotation = ''] = /^(.*\n)(.*)\n$/s.exec(stderr) ?? []
-  const outcome = { ...rest, stderr: before }
-  assertFailed(outcome, code, step)
-  assert.doesNotMatch(before, /^\s*::/m)
-  const { error, got, hint } = reportOf(outcome)
-  const data = [error, ...(got ? [got] : []), hint].join('\n')
-  const name = STEPS[step as harness.Step]?.name ?? step
-  const escaped = data.replaceAll('%', '%25').replaceAll('\n', '%0A')
-  assert.equal(annotation, `::error title=ory-login%3A ${name}::${escaped}`)
-  return annotation
+/** But for what a server or a URL says. */
+function assertFits(told: string): void {
+  for (const line of told.split('\n'))
+    if (!/^ {2}(step|got|log id) |: BASE_URL http/.test(line)) assert.ok(line.length <= 80, line)
 }
 
-const GITHUB_ACTIONS = 'true'
-test('in GitHub Actions a failure has one more line, for the page of the job', async (t) => {
-  const mistaken = await run({ GITHUB_ACTIONS, IDENT: 'me' })
-  const line = assertAnnotated(mistaken, 2, 'read configuration')
-  const begin = '::error title=ory-login%3A read configuration::PASS is not set%0Aset IDENT'
-  assert.ok(line.startsWith(begin), line)
-  assertAnnotated(await run({ GITHUB_ACTIONS }, '--json', 'zebra'), 2, 'read options')
-
-  const refused = assertAnnotated(await login(t, REFUSED, { GITHUB_ACTIONS }), 3, 'submit')
-  assert.match(refused, /::wrong password .*%0A400 4000006: The provided .*%0Acheck IDENT/)
-  assertVerified(await login(t, {}, { GITHUB_ACTIONS }))
-  assertFailed(await login(t, REFUSED, { GITHUB_ACTIONS: 'false' }), 3, 'submit')
+const CUT: Steps = { submit: (_, { socket }) => void socket?.destroy() }
+// biome-ignore format: a table
+const TOLD: [what: string, env: Variables, steps: Steps, ...args: string[]][] = [
+  ...fs.readdirSync(join(ROOT, 'test/recordings')).map((file): [string, Variables, Steps, string] =>
+    [file, {}, harness.recorded(file.replace('.json', '')), '--logout']),
+  ['empty variables', { BASE_URL: '', IDENT: '', PASS: '' }, {}],
+  ['a proxy that is none', { BASE_URL: 'https://ory.test', HTTPS_PROXY: 'proxy' }, {}],
+  ['plain http', { BASE_URL: 'http://a.b', HTTP_PROXY: 'http://127.0.0.1:2' }, {}, '--timeout=.1'],
+  ['a wait that does not fit', {}, { whoami: { status: 503, headers: { 'retry-after': '3000' } } }],
+  ['another try after a 503', {}, { start: { status: 503 } }],
+  ['another try after an error', {}, CUT], // DEFECT: its note has up to 108 columns
+  ['the settings', {}, {}, '--verbose'], // DEFECT: their note has 101 columns
+]
+describe('80 columns are enough for', { concurrency: 4 }, () => {
+  for (const [what, env, steps, ...args] of TOLD)
+    test(what, async (t) => assertFits((await login(t, steps, env, ...args)).stderr))
 })
 
-test('no text of a server makes a second command', async (t) => {
-  const lines = ['50% off', '::error::x', '%0A::warning::zebra', '::add-mask::a', '##[error]x']
-  for (const between of ['\n', '\r\n', '\r', '\u2028', '\u0085', ' ', '']) {
-    const body = { error: { id: lines[1], code: 418, reason: lines.join(between) } }
-    const outcome = await login(t, { submit: { status: 418, body } }, { GITHUB_ACTIONS })
-    assert.match(assertAnnotated(outcome, 1, 'submit'), /50%25 off.*%250A *::warning::zebra/)
-  }
-})
+// ---- GitHub Actions
+
+const TEXTS = ['50% off', '::error::x', '%0A::warning::zebra', '::add-mask::a', '##[error]x']
+const saying = (reason: string): Steps => ({ submit: { status: 418, body: { reason } } })
+type Annotated = [what: string, env: Variables, Steps, command: RegExp]
+// biome-ignore format: a table
+const ANNOTATED: Annotated[] = [
+  ['a login', {}, {}, /^$/], ['a refusal, elsewhere', { GITHUB_ACTIONS: 'false' }, REFUSED, /^$/],
+  ['a mistake', { PASS: '' }, {}, /^::error title=ory-login%3A read settings::PASS is .*%0A.*%0A/],
+  ['a refusal', {}, REFUSED, /ory-login%3A submit credentials::wrong .*%0A400 4000006: .*%0Acheck/],
+  ...['\n', '\r\n', '\r', '\u2028', '\u0085', ' ', ''].map((gap): Annotated =>
+    [`texts and ${JSON.stringify(gap)}`, {}, saying(TEXTS.join(gap)), /50%25 off.*%250A *::warn/]),
+]
+for (const [what, env, steps, expected] of ANNOTATED)
+  test(`what GitHub Actions gets, for the page of the job, of ${what}`, async (t) => {
+    const { stderr } = await login(t, steps, { GITHUB_ACTIONS: 'true', ...env })
+    const [command = '', ...others] = stderr.match(/^\s*::.*/gm) ?? []
+    assert.deepEqual([stderr.endsWith(command && `\n${command}\n`), others], [true, []])
+    assert.match(command, expected)
+  })
 
 // ---- The ways to run
 
 /** What `npm ci --omit=dev` gives, in a folder of a CommonJS repository, below odd characters. */
 const BARE = join(folder(), "it's 100% a #1 änd space")
 const BARE_LINK = join(BARE, 'linked login.ts')
-fs.cpSync(PROGRAM, join(BARE, 'src', 'ory-login.ts'))
-fs.writeFileSync(join(BARE, '..', 'package.json'), '{"type":"commonjs"}')
-fs.cpSync(join(ROOT, 'package.json'), join(BARE, 'package.json'))
-for (const name of Object.keys(MANIFEST.dependencies).map((each) => join('node_modules', each)))
+for (const name of ['src', 'package.json', 'node_modules/dotenv', 'node_modules/undici'])
   fs.cpSync(join(ROOT, name), join(BARE, name), { recursive: true })
+fs.writeFileSync(join(BARE, '..', 'package.json'), '{"type":"commonjs"}')
 if (isPosix) fs.symlinkSync(join(BARE, 'src', 'ory-login.ts'), BARE_LINK)
 after(() => fs.rmSync(BARE, { recursive: true }))
 
 const npxTsx = [...node, join(ROOT, 'node_modules/tsx/dist/cli.mjs')]
 const ending = (other: string) => PROGRAM.replace(/\.ts$/, other)
 const piped = ['sh', '-c', 'exec "$0" "$@" - < src/ory-login.ts']
-const preserving = '--preserve-symlinks-main'
 const url = ['--entry-url', pathToFileURL(PROGRAM).href]
 const hasUrls = process.allowedNodeEnvironmentFlags.has('--entry-url')
 
-/** What is not sure to run may fail instead, but not pass in silence. */
-type Way = [what: string, isThere: boolean, isSure: boolean, command: string[], says?: RegExp]
-// biome-ignore format: a table
-const WAYS: Way[] = [
+// biome-ignore format: a table; what is not sure to run may fail instead, but not pass in silence
+const WAYS: [what: string, isThere: boolean, isSure: boolean, command: string[], RegExp?][] = [
   ['npx tsx', true, true, [...npxTsx, PROGRAM]],
   ['npx tsx, for a .js that is a .ts', true, true, [...npxTsx, ending('.js')]],
-  ['a .jsx that is a .ts', true, true, [...nodeTsx, ending('.jsx')]],
   ['no ending', true, true, [...nodeTsx, ending('')]],
   ['within CommonJS', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
   ['a link to it', isPosix, true, [...nodeTsx, BARE_LINK]],
-  ['a preserved link to it', isPosix, true, [...nodeTsx, preserving, BARE_LINK]],
+  ['a preserved link to it', isPosix, true, [...nodeTsx, '--preserve-symlinks-main', BARE_LINK]],
   ['a file: URL', hasUrls, true, [...nodeTsx, ...url], /^(.*Warning.*--entry-url.*\n.*\n)?$/],
   ['stdin', isPosix, runsTypes, [...piped, ...node, '--input-type=module-typescript']],
   ['stdin through tsx', isPosix, false, [...piped, ...nodeTsx, '--input-type=module']],
 ]
-describe('ways to run it', { concurrency: 4 }, () => {
+describe('run by', { concurrency: 4 }, () => {
   for (const [what, , isSure, command, says] of WAYS.filter(([, isThere]) => isThere))
     test(`${what}${isSure ? '' : ': where Node cannot, it says so'}`, async (t) => {
-      const outcome = await launch(t, {}, { command, cwd: BARE })
+      const outcome = await launch(t, {}, [], { command, cwd: BARE })
       if (!isSure && outcome.code !== 0) return assert.match(outcome.stderr, /--input-type|Error/)
       assertVerified(outcome, says)
-      assert.deepEqual(outcome.ory.seen.map(stepOf), LOGIN_STEPS)
     })
 
-  test('imported by another file it does nothing', async (t) => {
+  test('a file that imports it: only when main is called, and nothing stays behind', async (t) => {
     const file = join(BARE, 'other.mjs')
-    fs.writeFileSync(file, "console.log(Boolean((await import('./src/ory-login.ts')).main))")
-    const outcome = await launch(t, {}, { command: [...nodeTsx, file] })
-    const { code, stdout, stderr, ory } = outcome
-    assert.deepEqual([code, stdout, stderr, ory.contacts.length], [0, 'true\n', '', 0])
+    const script = `import { main } from './src/ory-login.ts'
+      console.log('imported')
+      const say = async (text) => console.log(text)
+      await say(await main(['--timeout', '3600'], process.env, { print: say, say }))`
+    fs.writeFileSync(file, script)
+    const { stdout } = await launch(t, {}, [], { command: [...nodeTsx, file] })
+    assert.equal(stdout, `imported\n${harness.TWO_LINES}\n0\n`)
   })
 })
 
@@ -272,55 +215,32 @@ describe('ways to run it', { concurrency: 4 }, () => {
 describe('streams', { concurrency: 4 }, () => {
   // biome-ignore format: a table
   const unread = [
-    ['stdout', 'stderr', {}, 1, /note: BASE_URL .*error: .* not be printed: .*hint .*stdout/s],
-    ['stderr', 'stdout', {}, 0, new RegExp(`^${TWO_LINES}$`)],
+    ['stdout', 'stderr', {}, 1, /note: BASE_URL .*error: stdout cannot .*hint .*stdout/s],
+    ['stderr', 'stdout', {}, 0, new RegExp(`^${harness.TWO_LINES}$`)],
     ['stderr', 'stdout', REFUSED, 3, /^$/],
   ] as const
   for (const [stream, other, steps, code, says] of unread)
     test(`nothing reads ${stream}: exit code ${code} tells`, async (t) => {
-      const child = start(credentials(await startOry(t, at(steps))), ['--verbose'])
+      const ory = await harness.startOry(t, at(steps))
+      const child = harness.start(harness.credentials(ory), ['--verbose'])
       child[stream]?.destroy()
       const told = text(child[other] ?? assert.fail())
       assert.deepEqual(await once(child, 'close'), [code, null])
       assert.match(await told, says)
     })
 
-  for (const args of [['--version'], ['--timeout', '4']])
-    test(`${args[0]} with no reader at all: one end for both streams, no green`, async (t) => {
-      const env = credentials(await startOry(t))
-      const never = new Promise(() => {})
-      let isSecondWait = false
-      const say = () => {
-        setTimeout(() => {
-          isSecondWait = true
-        }, 500)
-        return never
-      }
-      const code = await main(args, env, { print: () => never, say })
-      assert.deepEqual([code, isSecondWait], [1, false])
-    })
-
-  test('what cannot be printed leaves the failure that it is', async (t) => {
-    const env = credentials(await startOry(t, at(REFUSED)))
-    const print = async () => assert.fail('no space')
-    for (const args of [[], ['--json']])
-      assert.equal(await main(args, env, { print, say: async () => {} }), 3)
-  })
-
   test('a file gets it all', async (t) => {
     const file = join(folder(), 'file')
-    const stdout = fs.openSync(file, 'a')
-    const outcome = await launch(t, {}, { stdout })
-    fs.closeSync(stdout)
+    const outcome = await launch(t, {}, [], { stdout: fs.openSync(file, 'a') })
     assertVerified({ ...outcome, stdout: fs.readFileSync(file, 'utf8') })
   })
 
-  if (fs.existsSync('/dev/full'))
-    test('a full disk: no green', async (t) => {
+  // biome-ignore format: a table
+  const full = [[{}, 1, 'print result'], [REFUSED, 3, 'submit']] as const
+  for (const [steps, code, step] of fs.existsSync('/dev/full') ? full : [])
+    test(`a full disk: exit code ${code}`, async (t) => {
       const stdout = fs.openSync('/dev/full', 'a')
-      const outcome = await launch(t, {}, { stdout })
-      fs.closeSync(stdout)
-      assertFailed(outcome, 1, 'print result', /hint .*stdout/)
+      assertFailed(await launch(t, steps, ['--json'], { stdout }), code, step)
     })
 
   if (!isPosix) return
@@ -329,12 +249,8 @@ describe('streams', { concurrency: 4 }, () => {
     fs.writeFileSync(join(cwd, 'file'), ' '.repeat(1000))
     // The shell counts in units of 512 bytes. What tsx keeps must not be cut as well.
     const limited = 'ulimit -f 2; TSX_DISABLE_CACHE=1 exec "$0" "$@" >> file'
-    const outcome = await launch(
-      t,
-      {},
-      { cwd, command: ['sh', '-c', limited, ...nodeTsx, PROGRAM] },
-    )
-    assertFailed(outcome, 1, 'print result', /hint .*stdout/)
+    const command = ['sh', '-c', limited, ...nodeTsx, PROGRAM]
+    assertFailed(await launch(t, {}, [], { cwd, command }), 1, 'print result', /hint .*stdout/)
     assert.equal(fs.statSync(join(cwd, 'file')).size, 1024)
   })
 
@@ -346,75 +262,68 @@ describe('streams', { concurrency: 4 }, () => {
     const command = ['sh', '-c', `${write} | ${read}`, ...nodeTsx, ...nonBlocking, PROGRAM]
     const whoami = () => {
       setTimeout(() => fs.writeFileSync(join(cwd, 'begin'), ''), 500)
-      return SUCCESS.whoami
+      return harness.SUCCESS.whoami
     }
-    const { stdout, stderr } = await launch(t, { whoami }, { cwd, command })
-    assert.deepEqual([stdout, stderr], [`${TWO_LINES}code 0\n`, ''])
+    const { stdout, stderr } = await launch(t, { whoami }, [], { cwd, command })
+    assert.deepEqual([stdout, stderr], [`${harness.TWO_LINES}code 0\n`, ''])
   })
 
   // biome-ignore format: a table; as process 1 of a container SIGTERM would do nothing by itself
   const ends = [['SIGINT', null, 'SIGINT'], ['SIGTERM', 143, null]] as const
   for (const [signal, ...end] of ends)
     test(`${signal} ends it at once, and says nothing`, async (t) => {
-      const ory = await startOry(t, at({ submit: () => void child.kill(signal) }))
-      const child = start(credentials(ory), ['--json'])
+      const ory = await harness.startOry(t, at({ submit: () => void child.kill(signal) }))
+      const child = harness.start(harness.credentials(ory), ['--json'])
       const told = [child.stdout, child.stderr].map((stream) => text(stream ?? assert.fail()))
       assert.deepEqual(await once(child, 'close'), end)
       assert.deepEqual(await Promise.all(told), ['', ''])
     })
 })
 
-const THROWS = "() => { throw new Error('zebra') }"
+// ---- The program itself fails
+
 const CLIENT = `import { Client } from ${JSON.stringify(import.meta.resolve('undici'))}\nClient`
-const ITSELF = /^ory-login: error: ory-login itself failed \(\w*Error\)\n( {2}hint .*\n)+$/
 // biome-ignore format: a table
-const BROKEN: [what: string, script: string, args: string[], says: RegExp][] = [
-  ['a client without destroy, as with Bun', `${CLIENT}.prototype.destroy = undefined`, [], ITSELF],
-  ['a client whose destroy throws', `${CLIENT}.prototype.destroy = ${THROWS}`, ['--json'], ITSELF],
-  ['what nobody catches', `AbortController.prototype.abort = ${THROWS}`, [],
-    /^ory-login: error: ory-login itself failed/],
+const BROKEN: [what: string, script: string, says: RegExp][] = [
+  ['a client without destroy, as with Bun', `${CLIENT}.prototype.destroy = undefined`,
+    /^ory-login: error: ory-login \S+ itself failed .TypeError.\n$/],
+  ['a stdout that never tells what it did', 'process.stdout.write = () => true', /^/],
 ]
-for (const [what, script, args, says] of BROKEN)
-  test(`the program itself fails, by ${what}: no green`, async (t) => {
-    const broken = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
-    const outcome = await launch(t, {}, { command: [...nodeTsx, ...broken, PROGRAM] }, args)
-    assert.equal(outcome.code, 1)
-    assert.match(outcome.stderr, says)
-    assertNoSecrets(outcome, 'zebra')
+for (const [what, script, says] of BROKEN)
+  test(`${what}: no green`, async (t) => {
+    const first = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
+    const { code, stderr } = await launch(t, {}, [], { command: [...nodeTsx, ...first, PROGRAM] })
+    assert.equal(code, 1)
+    assert.match(stderr, says)
   })
+
+test('a fault of the program is told without its text, which could hold a secret', async () => {
+  const env = Object.defineProperty({}, 'BASE_URL', { get: () => assert.fail('zebra') })
+  const outcome = await run(env, '--json')
+  assert.deepEqual([outcome.code, JSON.parse(outcome.stdout).exit_code], [1, 1])
+  assert.match(harness.reportOf(outcome).error, /^ory-login \S+ itself failed .ERR_ASSERTION.$/)
+  harness.assertNoSecrets(outcome, 'zebra')
+  assertFits(outcome.stderr) // DEFECT: its hint has 83 columns
+})
 
 // ---- The package
 
-/** The word, maybe line breaks and comments, and a name; or a call, whatever that would load. */
-function importsOf(source: string): string[] {
-  const gap = String.raw`(?:\s|/\*[^]*?\*/|//.*\n)*`
-  const named = String.raw`\b(?:from|import|require)${gap}(['"])(.*?)\1`
-  const either = new RegExp(String.raw`${named}|\b(?:import|require)${gap}\(`, 'g')
-  return [...source.matchAll(either)].map(([, , name = 'called']) => name)
-}
-
 test('the program is one file, which imports builtins, dotenv and undici alone', () => {
-  // biome-ignore format: a table
-  const samples = {
-    x: ["import {\n  a,\n} from\n 'x'", "import/* from 'y' */'x'", "export * from // y\n'x'"],
-    called: ["await import(\n'x')", 'require /**/ (x)', "import a = require('x')"],
-  }
-  for (const [name, sources] of Object.entries(samples))
-    for (const source of sources) assert.deepEqual(importsOf(source), [name], source)
-  const names = importsOf(read('src/ory-login.ts')).filter((name) => !/^node:(?!module)/.test(name))
-  assert.deepEqual(names.sort(), ['dotenv', 'undici'])
   assert.deepEqual(fs.readdirSync(dirname(PROGRAM)), ['ory-login.ts'])
+  const lines = read('src/ory-login.ts').replaceAll('import.meta.url', '').split('\n')
+  const known = /^import [^'"]+ from '(node:(?!module)[\w/]+|dotenv|undici)'( \/\/.*)?$/
+  for (const line of lines)
+    if (/\b(import|require)\b|\bfrom\s*(['"]|$)/.test(line)) assert.match(line, known)
 })
 
 test('two packages are all that is installed to run it, on Node 20.18.1 and later', () => {
   const { packages } = JSON.parse(read('package-lock.json'))
   const installed = Object.keys(packages).filter((name) => !packages[name].dev)
   assert.deepEqual(installed, ['', 'node_modules/dotenv', 'node_modules/undici'])
-  assert.deepEqual(packages[''].dependencies, MANIFEST.dependencies)
   assert.deepEqual([MANIFEST.type, MANIFEST.engines.node], ['module', '>=20.18.1'])
 })
 
-for (const place of ['src', 'test'])
+for (const place of ['src', 'test']) // DEFECT: line 639 in src has 101
   test(`no line in ${place} is longer than 100 columns`, () => {
     const names = fs.readdirSync(join(ROOT, place)).filter((name) => /\.m?[jt]s$/.test(name))
     for (const name of names)
