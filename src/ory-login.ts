@@ -13,6 +13,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
+import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
@@ -161,6 +162,13 @@ const textOf = (value: unknown): string =>
 //
 // From the status on, a line is what people see as `got`: to add a row, copy a `got`.
 
+/**
+ * Who answered is decided first, since a status means something else from each: Ory; something in
+ * its place or in front of it (other), such as a gateway, a firewall or a website; this machine's
+ * proxy; or nobody. --json tells it as answered_by, so that an alert can reach the right team.
+ */
+type Who = 'ory' | 'other' | 'proxy' | 'nobody'
+
 export type Line = {
   who: Who
   step: Step
@@ -170,13 +178,6 @@ export type Line = {
   said: string // by the server; or by us, of a body that is not as documented
   newBaseUrl: string // what BASE_URL should be, where a redirect tells it
 }
-
-/**
- * Who answered is decided first, since a status means something else from each: Ory; something in
- * its place or in front of it (other), such as a gateway, a firewall or a website; this machine's
- * proxy; or nobody. --json tells it as answered_by, so that an alert can reach the right team.
- */
-type Who = 'ory' | 'other' | 'proxy' | 'nobody'
 
 /** A row is for lines in which each field of its pattern matches: says anywhere, others whole. */
 type Pattern = { came?: RegExp; fact?: RegExp; id?: RegExp; says?: RegExp }
@@ -291,7 +292,11 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [[{ says: /not match any rules|multiple rules|requested resource could not be found/ },
       { says: /Missing Authentication Token/ }], 1, 'a gateway has no rule for this path',
       'fix the rules of Oathkeeper, or the routes of the AWS API Gateway'],
-    [{ says: /^error code: 10(00|14)\b|\bError 10(00|14)\b|CNAME Cross-User/ }, 1,
+    [{ says: /required SSL certificate/ }, 1, 'a gateway wants a client certificate',
+      'this check has none: point BASE_URL past the gateway'],
+    [[{ came: /421/ }, { says: /Invalid Hostname/ }], 1, 'a gateway does not serve this host name',
+      'check the host name in BASE_URL, and the sites of the gateway'],
+    [{ says: /^error code: 10(0[01]|14|16)\b|\bError 10(0[01]|14|16)\b|CNAME Cross-User/ }, 1,
       'Cloudflare refuses the custom domain in BASE_URL',
       'check this domain in the Ory Console, and its CNAME record'],
     [[{ fact: /firewall/ }, { came: /403|406|451/ }, { says: /Request Rejected/ }], 4,
@@ -300,6 +305,8 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /429/ }, '4, retry', 'too many requests: a rate limit',
       'run less often; CI runners share addresses and their limits',
       'on Ory Network, starting a flow counts against the login limit too'],
+    [{ came: /504/ }, '4, retry', 'a gateway waited too long for Ory to answer',
+      "try again later, and check Ory's logs and its database"],
   ],
   ['other', 'start',
     [{ says: /, the same host with https$/ }, 1,
@@ -315,10 +322,10 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [[{ came: /426/ }, { came: /400/, says: /HTTPS|SSL|TLS/ }], 1,
       'BASE_URL probably needs https://', 'if https:// fails too, check the port'],
     [{ came: /404/ }, 1, 'there is no Ory project at BASE_URL',
-      'check BASE_URL for a wrong slug, path prefix or port'],
+      'check the slug, path prefix and port in BASE_URL; is Ory running?'],
     [{ came: /2../ }, 1, "a website answers at BASE_URL, not Ory's API",
       'set it to the public API: https://your-slug.projects.oryapis.com'],
-    [{ came: /502|503|504|52\d|530/ }, '4, retry', 'a gateway answered, but cannot reach Ory',
+    [{ came: /502|503|52\d|530/ }, '4, retry', 'a gateway answered, but cannot reach Ory',
       'is Ory running? check the slug in BASE_URL'],
   ],
   ['other', 'any step',
@@ -327,7 +334,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       'route it to Ory, as /self-service is'],
     [{ came: /408|425/ }, '4, retry', 'a gateway timed out waiting for the request',
       'try again later; if this persists, check its time limits'],
-    [{ came: /502|503|504|52\d|530/ }, '4, retry',
+    [{ came: /502|503|52\d|530/ }, '4, retry',
       'Ory stopped answering: a gateway replied instead',
       "the login began well: try again later, and check Ory's logs"],
     [{ came: /5../ }, 4, 'something in front of Ory failed',
@@ -347,6 +354,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       `check the proxy in ${config.proxy?.name}, and Ory behind it`],
     [{ came: /ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/ }, 4,
       'what answers through the proxy does not speak TLS',
+      `does ${config.proxy?.name} begin with https://? most proxies do not speak it`,
       'does the proxy want a login in a browser? if not, check the port'],
     [{}, '4, retry', 'the proxy cannot be reached',
       `check ${config.proxy?.name}, or name the host of BASE_URL in NO_PROXY`],
@@ -356,7 +364,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /TIMEOUT/ }, 4, 'Ory began this login, but did not answer this step in time',
       "check Ory's webhooks, the cost of its password hashes, its database",
       '--timeout gives it more time'],
-    [[{ came: /E(CONN.*|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)/ },
+    [[{ came: /E(CONN.*|PIPE|TIMEDOUT|(HOST|NET).*|NOTFOUND|AI_.*|ADDR.*|PERM|ACCES)/ },
       { came: /UND_ERR_(SOCKET|RES_CONTENT.*)/ }, { says: /Invalid EOF state/ }], '4, retry',
       'Ory, or a gateway in front of it, went away during this step',
       'check its logs, its memory (hashing can exhaust it), its database'],
@@ -367,36 +375,47 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /TIMEOUT/ }, 4, 'the server accepted the connection, but did not answer',
       "check the port in BASE_URL, Ory's logs and its database"],
     [{ came: /ECONNREFUSED/ }, '4, retry', 'nothing listens at the host and port of BASE_URL',
-      'check the host and port in BASE_URL, and that Ory is running'],
-    [[{ came: /ECONNRESET|EPIPE|UND_ERR_(SOCKET|RES_CONTENT.*)/ }, { says: /Invalid EOF state/ }],
-      '4, retry', 'the connection was cut before the answer was complete',
+      'check the host and port in BASE_URL, and that Ory is running',
+      "in a container, localhost is the container: use the name of Ory's"],
+    [[{ came: /ECONN(RESET|ABORTED)|EPIPE|UND_ERR_(SOCKET|RES_CONTENT.*)/ },
+      { says: /Invalid EOF state/ }], '4, retry',
+      'the connection was cut before the answer was complete',
       'if BASE_URL begins with http://, does this port want https://?',
+      'is it a forwarded port? check what it forwards to',
       'does the server want a client certificate? this check has none'],
     [{ came: /ENOTFOUND/ }, 4, 'there is no host with the name in BASE_URL',
-      'check the host name in BASE_URL, and the slug in it'],
-    [{ came: /EAI_AGAIN/ }, '4, retry', 'the host name in BASE_URL cannot be looked up now',
-      'check the network and its DNS'],
-    [{ came: /ETIMEDOUT|E(HOST|NET)UNREACH/ }, '4, retry', 'the host in BASE_URL cannot be reached',
+      'check the host name in BASE_URL, and the slug in it',
+      "in a container, check the service's name and network"],
+    [{ came: /EAI_(AGAIN|FAIL)/ }, '4, retry', 'the host name in BASE_URL cannot be looked up now',
+      'check the network and its DNS', "in a container, check the service's name and network"],
+    [{ came: /ETIMEDOUT|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL|EPERM|EACCES/ }, '4, retry',
+      'the host in BASE_URL cannot be reached',
       'check the host and port in BASE_URL, DNS, firewalls, VPN and IPv6'],
 
     [{ came: /CERT_(HAS_EXPIRED|NOT_YET_VALID)/ }, 4,
       "the server's certificate has expired or is not valid yet",
-      "renew it if it has expired, and check this machine's clock"],
+      "renew it if it has expired, and check this machine's clock", ...config.tlsHints],
     [{ came: /ERR_TLS_CERT_ALTNAME_INVALID/ }, 4, "the server's certificate is for another name",
-      'check the host in BASE_URL; if it is right, it needs a certificate'],
+      'check the host in BASE_URL; if it is right, it needs a certificate', ...config.tlsHints],
     [{ came: /UNABLE_TO_VERIFY_LEAF_SIGNATURE/ }, 4,
       "the server's certificate may lack its intermediate one",
       'let the server send its whole chain (often called fullchain)',
-      'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file'],
+      'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file', ...config.tlsHints],
     [{ came: /(DEPTH_ZERO_)?SELF_SIGNED_CERT.*|UNABLE_TO_GET.*/ }, 4,
       "the server's certificate is not trusted on this machine",
+      'a self-signed default certificate means: this host has none yet',
       'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file',
-      'if it is set already (not in .env), its file is of another CA'],
+      'if it is set already (not in .env), its file is of another CA', ...config.tlsHints],
     [{ came: /CERT_\w+|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED|UNSPECIFIED/ }, 4,
       "there is a fault in the server's certificate",
-      'it must be one for TLS servers, of a key and signature still in use'],
+      'it must be one for TLS servers, of a key and signature still in use', ...config.tlsHints],
     [{ came: /ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/ }, 4,
       'this port does not speak TLS', 'check the port in BASE_URL: should it begin with http://?'],
+    [{ came: /ERR_SSL_.*(UNRECOGNIZED_NAME|INTERNAL_ERROR|HANDSHAKE_FAILURE)/ }, 4,
+      'the server seems to have no certificate for this host name',
+      'is it a new custom domain, or a wrong host name in BASE_URL?',
+      'if not, does it want a client certificate? this check has none',
+      'if not, let it speak TLS 1.2 or later, with a usual cipher'],
     [{ came: /EPROTO|ERR_SSL_.*/ }, 4, 'the TLS handshake failed',
       'does the server want a client certificate? this check has none',
       'if not, let it speak TLS 1.2 or later, a usual cipher, and HTTP/1.1'],
@@ -665,7 +684,10 @@ export function repeatsSecret(text: string, secret: string): boolean {
   const parts = [...plain.matchAll(/([^\da-z]*)([\da-z])/g)]
   // Of fewer than six, another spelling cannot be known: only plain words are sure not to be one.
   if (parts.length < 6)
-    return secret.length >= 6 && (text.includes(secret) || !/^[\w .,:;'()/-]*$/.test(text))
+    return (
+      (secret.length > 3 && text.includes(secret)) ||
+      (secret.length > 5 && !/^[\w .,:;'()/-]*$/.test(text))
+    )
   const readings = [text]
   for (let times = 0; times < 4; times++) readings.push(readNumbers(readings.at(-1) ?? ''))
   return [...new Set(readings)].some((reading) => {
@@ -723,9 +745,10 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
   const { name, method, path, status } = STEPS[step]
   const record = { name, status: null as number | null, attempts: 0, duration_ms: 0, waited_ms: 0 }
   run.steps.push(record)
-  for (;;) {
+  for (let before = ''; ; ) {
     const began = performance.now()
     const reply = await Promise.race([sendOnce(run, step, parts), run.stopped])
+    if (before && reply.code === 'TIMEOUT') reply.text += `; the try before got ${before}`
     const ms = Math.round(performance.now() - began)
     const came = reply.code || String(reply.status)
     const next = ++record.attempts + 1
@@ -739,7 +762,7 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
     const { failure, isRetryable } = buildFailure(run, step, reply, body)
     if (!isRetryable || next > 3) throw new LoginError(failure)
     const wait = Math.round(waitMs(record.attempts, reply))
-    const due = `in ${Math.ceil(wait / 100) / 10} s`
+    const due = `in ${wait > 3_600_000 ? 'more than an hour' : `${Math.ceil(wait / 100) / 10} s`}`
     if (performance.now() + wait >= run.deadline) {
       failure.hints.unshift(`--timeout leaves no time for the next try, which is due ${due}`)
       throw new LoginError(failure)
@@ -747,6 +770,7 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
     run.note(`${step}: got ${came}; trying again ${due} (${next} of 3)`)
     await sleep(wait)
     record.waited_ms += wait
+    before = failure.got ?? ''
     if (reply.status === 0) run.connection = openConnection(run.config)
   }
 }
@@ -754,16 +778,19 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
 /**
  * How long to wait before the next attempt, in ms: what the server asks, in seconds or as a date,
  * and at least a backoff, since Ory Network's usual x-ratelimit-reset is 0. It names one reset for
- * each of its limits, and the longest counts. A value of more than an hour is no wait: other
- * gateways name the reset in seconds since 1970.
+ * each of its limits, and the longest counts. Other gateways name the reset of a quota beside any
+ * status, or in seconds since 1970: a reset counts at 429 alone, and up to an hour.
  */
 export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status' | 'headers'>) {
   const after = headers.get('retry-after') ?? ''
-  const values = [after, headers.get('x-ratelimit-reset') ?? ''].join().split(',')
-  const asked = values.map((value) => (/^\s*\d+\s*$/.test(value) ? Number(value) * 1000 : 0))
-  if (after.endsWith(' GMT')) asked.push(Date.parse(after) - Date.now())
+  const resets = (status === 429 && headers.get('x-ratelimit-reset')) || ''
+  const toMs = (text: string) => (/^\s*\d+\s*$/.test(text) ? Number(text) * 1000 : 0)
+  const date = after.endsWith(' GMT') ? Date.parse(after) - Date.now() : 0
+  const asked = [date || 0, ...after.split(',').map(toMs)]
+  const untilReset = resets.split(',').map(toMs)
   const backoff = attempt * (status === 429 ? 1000 : 250)
-  return Math.max(backoff, ...asked.filter((ms) => ms <= 3_600_000)) + (Math.random() * backoff) / 2
+  const longest = Math.max(backoff, ...asked, ...untilReset.filter((ms) => ms <= 3_600_000))
+  return longest + (Math.random() * backoff) / 2
 }
 
 /**
@@ -893,6 +920,7 @@ export type Config = {
   password: string
   proxy: { name: string; url: string; host: string } | undefined // name: of its variable
   sources: Record<(typeof VARIABLES)[number], 'the environment' | '.env' | 'the demo'>
+  tlsHints: string[] // where a certificate is refused
   mistakes: string[] // in IDENT and PASS, as it seems: told if Ory refuses them
 }
 
@@ -907,21 +935,24 @@ function readDotenv(env: Environment): string {
     if (text.includes('\0')) throw new Error('it has NUL bytes, as UTF-16 does')
     return text
   } catch (error) {
-    const hint = 'make .env a text file in UTF-8 that this user can read'
-    throw usageError(`.env cannot be read: ${rootCause(error).text}`, [hint], ['.env'])
+    const { text } = rootCause(error)
+    const hint = /NUL/.test(text) ? 'save it as UTF-8' : 'make it a file that this user can read'
+    throw usageError(`.env cannot be read: ${text}`, [hint], ['.env'])
   }
 }
 
 /** What is wrong with a BASE_URL, if anything. A check may rely on those before it. */
 function faultOfUrl(url: string): string {
   if (/^["'`\u2018-\u201f]/.test(url)) return 'is in quotes, which are a part of it'
-  if (/[<>]/.test(url)) return 'still contains a placeholder such as <slug>'
+  if (/[<>{}]|\$\w/.test(url)) return 'contains a placeholder or an unexpanded variable'
   if (!/^https?:\/\//i.test(url)) return 'does not begin with http:// or https://'
   if (/[\p{C}\p{Z}]/u.test(url)) return 'contains white space or control characters'
   if (!URL.canParse(url)) return 'is not a URL'
   if (/[?#]/.test(url)) return 'has a query or a fragment'
-  const { username, password } = new URL(url)
-  return username || password ? 'contains a user name or a password' : ''
+  const { username, password, pathname } = new URL(url)
+  if (username || password) return 'contains a user name or a password'
+  const isEndpoint = /\/(self-service|sessions)(\/|$)/.test(pathname)
+  return isEndpoint ? 'is a whole endpoint: leave its path off' : ''
 }
 
 /** Whether a URL leads to this machine: asked directly, and it alone gets the demo identity. */
@@ -944,7 +975,7 @@ function readProxy(env: Environment, baseUrl: string): Config['proxy'] {
     const isHost = entry === '*' || hostname === suffix || hostname.endsWith(`.${suffix}`)
     return isHost && ['', port || usualPort].includes(ofPort)
   }
-  const exempt = (env.no_proxy ?? env.NO_PROXY ?? '').split(/[,\s]+/).filter(Boolean)
+  const exempt = (env.no_proxy || env.NO_PROXY || '').split(/[,\s]+/).filter(Boolean)
   if (!url || isThisMachine(baseUrl) || exempt.some(isExempt)) return undefined
   try {
     decodeURIComponent(url) // as undici decodes user and password
@@ -980,15 +1011,21 @@ export function readConfig(env: Environment, dotenvText: string): Config {
 
   const identifier = (read('IDENT') ?? DEMO.IDENT).trim()
   const password = read('PASS') ?? DEMO.PASS
-  // What PASS would be if # began no comment: unquoted, it ends there.
-  const { PASS: uncommented = '' } = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
-  const isOfFile = env.PASS === undefined && !dotenv.PASS?.includes('#')
-  const isCut = isOfFile && /^[^"'`].*\ue000/s.test(uncommented)
+  // What a value would be if # began no comment: unquoted, it ends there.
+  const uncommented = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
+  const isCut = (name: string) =>
+    env[name] === undefined &&
+    !dotenv[name]?.includes('#') &&
+    /^[^"'`].*\ue000/s.test(uncommented[name] ?? '')
   const mistakesOf = (name: string, value: string) => [
+    isCut(name) && `in .env, ${name} is cut at its #: put it in single quotes`,
     /\p{DI}|\S\u00a0+\S/u.test(value) && `${name} contains an invisible character, which counts`,
+    /\S[\r\n]+\S/.test(value) && `${name} contains a line break (in .env, \\n in double quotes)`,
+    /\\["'`]/.test(value) && `${name} has a backslash before a quote, which counts`,
     /^\s|\s$/.test(value) && `${name} begins or ends with white space, which counts`,
     /^\s*["'`\u2018-\u201f\u00ab\u00bb]/.test(value) && `${name} begins with a quote, which counts`,
   ]
+  const isUnverified = env.NODE_TLS_REJECT_UNAUTHORIZED === '0'
   const source = (name: string) =>
     env[name] !== undefined ? 'the environment' : dotenv[name] ? '.env' : 'the demo'
   return {
@@ -998,10 +1035,10 @@ export function readConfig(env: Environment, dotenvText: string): Config {
     password,
     proxy: readProxy(env, base),
     sources: { BASE_URL: source('BASE_URL'), IDENT: source('IDENT'), PASS: source('PASS') },
+    tlsHints: isUnverified ? ['NODE_TLS_REJECT_UNAUTHORIZED=0 has no effect here'] : [],
     mistakes: [
       ...mistakesOf('IDENT', identifier),
       ...mistakesOf('PASS', password),
-      isCut && 'in .env, PASS is cut at its #: put it in single quotes',
       missing.length > 0 && 'the demo identity was sent: does this Ory have it?',
     ].filter(isText),
   }
@@ -1025,12 +1062,9 @@ function noteSettings({ config, options, note, request_id }: Run): void {
 
 // ---- main
 
-/** Where the output goes. */
-type Streams = {
-  print: (text: string) => Promise<unknown> // to stdout, which may fail
-  say: (text: string) => Promise<unknown> // to stderr, a line or several
-  uncaught?: Promise<unknown> // resolves with an error that no other promise carries
-}
+/** Writes to stdout, which may fail, or to stderr. Resolves once it is written. */
+type Write = (text: string) => Promise<unknown>
+type Streams = { print: Write; say: Write; uncaught?: Promise<unknown> } // an error of no promise
 
 /** Runs the program, and returns its exit code within the time of --timeout. */
 export async function main(args: string[], env: Environment, streams: Streams): Promise<number> {
@@ -1105,7 +1139,11 @@ const isFile = fs.statSync(started, { throwIfNoEntry: false })?.isFile() ?? fals
 if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))) {
   process.exitCode = 1 // if this ends in a way that nobody planned, it must not be green
   process.stderr.on('error', () => {}) // stderr is gone: the exit code must be enough
-  process.on('SIGTERM', () => process.exit(143)) // as process 1 of a container it would go on
+  // As process 1 of a container, it would ignore these.
+  for (const name of process.pid === 1 ? (['SIGHUP', 'SIGINT', 'SIGTERM'] as const) : [])
+    process.on(name, () => process.exit(128 + constants.signals[name]))
+  // A look-up holds the process, past --timeout: glibc gives up on a silent name server after 1 s.
+  process.env.RES_OPTIONS ??= 'timeout:1 attempts:1'
   const print = (text: string) =>
     new Promise<void>((resolve, reject) => {
       // If a file cannot grow any further, process.stdout loses the rest without an error.

@@ -268,17 +268,35 @@ describe('streams', { concurrency: 4 }, () => {
     assert.deepEqual([stdout, stderr], [`${harness.TWO_LINES}code 0\n`, ''])
   })
 
-  // biome-ignore format: a table; as process 1 of a container SIGTERM would do nothing by itself
-  const ends = [['SIGINT', null, 'SIGINT'], ['SIGTERM', 143, null]] as const
-  for (const [signal, ...end] of ends)
-    test(`${signal} ends it at once, and says nothing`, async (t) => {
+  /** Node as process 1 of a container, where signals do nothing by themselves. */
+  const first = 'data:text/javascript,Object.defineProperty(process,"pid",{value:1})'
+  const asFirst = [...nodeTsx, '--import', first, PROGRAM]
+  const asUsual = [...nodeTsx, PROGRAM]
+  // biome-ignore format: a table
+  const ends = [['SIGINT', asUsual, null, 'SIGINT'], ['SIGTERM', asUsual, null, 'SIGTERM'],
+    ['SIGHUP', asFirst, 129, null], ['SIGINT', asFirst, 130, null], ['SIGTERM', asFirst, 143, null],
+  ] as const
+  for (const [signal, command, ...end] of ends)
+    test(`${signal} ends it at once, and says nothing: ${end}`, async (t) => {
       const ory = await harness.startOry(t, at({ submit: () => void child.kill(signal) }))
-      const child = harness.start(harness.credentials(ory), ['--json'])
+      const child = harness.start(harness.credentials(ory), ['--json'], { command })
       const told = [child.stdout, child.stderr].map((stream) => text(stream ?? assert.fail()))
       assert.deepEqual(await once(child, 'close'), end)
       assert.deepEqual(await Promise.all(told), ['', ''])
     })
 })
+
+for (const [given, inForce] of [
+  [{}, 'timeout:1 attempts:1'],
+  [{ RES_OPTIONS: 'rotate' }, 'rotate'],
+] as const)
+  test(`a silent name server is given up as by RES_OPTIONS=${inForce}`, async () => {
+    const script = 'process.on("exit", () => console.error(process.env.RES_OPTIONS))'
+    const told = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
+    const command = [...nodeTsx, ...told, PROGRAM]
+    const { stderr } = await harness.program(given, ['--version'], { command })
+    assert.equal(stderr, `${inForce}\n`)
+  })
 
 // ---- The program itself fails
 

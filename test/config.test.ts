@@ -84,6 +84,9 @@ const REFUSED: [names: string, fault: RegExp, ...values: string[]][] = [
   ['BASE_URL', /is not in UTF-8/, `${LOCAL}/${SECRET}\ufffd`], ['PASS', /is not in UTF/, '\ufffd'],
   ['IDENT and PASS', /are not in UTF-8/, `${SECRET}\ufffd`],
   ['BASE_URL', /placeholder/, 'https://<slug>.a.com', '<slug>', `https://${SLUG}>`, 'http://a/<b>'],
+  ['BASE_URL', /variable/, 'https://$SLUG.a.com', `https://$${'{SLUG}'}.a.com`, 'https://{slug}.a'],
+  ['BASE_URL', /whole endpoint/, `${LOCAL}/self-service/login/api`, `${LOCAL}/a/sessions/whoami`],
+  ['BASE_URL', /whole endpoint/, `${LOCAL}/self-service/`, `${LOCAL}/sessions`],
   ['BASE_URL', /in quotes/, `"${SLUG}"`, `'${SLUG}'`, '`https://a', '\u201chttps://a', '\u2018a'],
   ['BASE_URL', /https?:/, SECRET, SLUG, `${SECRET}:4433`, `//${SLUG}`, `https:/${SLUG}`],
   ['BASE_URL', /https?:/, `https:\\\\${SLUG}`, `ftp://${SLUG}`, 'ws://a', `file:///${SECRET}`],
@@ -109,6 +112,7 @@ for (const [names, fault, ...values] of REFUSED)
 const TAKEN = {
   [`\n\ufeff ${LOCAL}/// \t\u00a0\r\n`]: LOCAL,
   'https://slug.projects.oryapis.com:443/': 'https://slug.projects.oryapis.com',
+  [`${LOCAL}/sessions-of/$/`]: `${LOCAL}/sessions-of/$`,
   [`${LOCAL}/a%20b%2Fc/kratos.public//`]: `${LOCAL}/a%20b%2Fc/kratos.public`,
 }
 for (const [BASE_URL, baseUrl] of Object.entries(TAKEN))
@@ -148,7 +152,7 @@ const PROXIES: [baseUrl: string, name: string, env: Variables][] = [
   [HTTP, 'none', { http_proxy: '', HTTP_PROXY: OTHER }],
   [HTTP, 'none', { HTTP_PROXY: OTHER, NO_PROXY: 'a.test, ORY.invalid' }],
   [HTTP, 'none', { HTTP_PROXY: OTHER, no_proxy: '*.invalid', NO_PROXY: '' }],
-  [HTTP, 'HTTP_PROXY', { HTTP_PROXY: ONE, no_proxy: '', NO_PROXY: '*' }],
+  [HTTP, 'none', { HTTP_PROXY: OTHER, no_proxy: '', NO_PROXY: 'ory.invalid' }],
   [HTTPS, 'none', { HTTPS_PROXY: OTHER, NO_PROXY: '*' }],
   [HTTP, 'none', { HTTP_PROXY: OTHER, NO_PROXY: 'ory.invalid:80' }],
   [HTTPS, 'none', { HTTPS_PROXY: OTHER, NO_PROXY: '.invalid:443' }],
@@ -166,7 +170,11 @@ for (const [BASE_URL, name, env] of PROXIES)
 /** The mistakes in short, such as `PASS quote`. */
 const mistakesOf = (env: Variables, dotenv = ''): string => {
   const said = readConfig(env, dotenv).mistakes.join()
-  return said.match(/IDENT|PASS|invisible|white|quote\b|cut/g)?.join(' ') ?? ''
+  return (
+    said
+      .match(/IDENT|PASS|invisible|white|backslash|line break|begins with a quote|cut/g)
+      ?.join(' ') ?? ''
+  )
 }
 
 // biome-ignore format: a table
@@ -176,18 +184,20 @@ const FILES: [pass: string, mistakes: string, ...files: string[]][] = [
   [' a#b $c \\n "d" ', 'PASS white', `PASS=' a#b $c \\n "d" '\n`],
   [" a#b $c 'd'\n", 'PASS white', `PASS=" a#b $c 'd'\\n"\n`],
   ['a\'b"c#d', '', 'PASS=`a\'b"c#d`\n'],
-  ['a\nb#\n', 'PASS white', "PASS='a\nb#\n'\n"],
+  ['a\nb#\n', 'PASS line break PASS white', "PASS='a\nb#\n'\n"],
   ['a#b', '', "PASS='a#b' # c\n", 'PASS="a#b" # c\n', 'PASS=`a#b` # c\n', "PASS: 'a#b'\n"],
   ['a#b', '', "  export   PASS='a#b'#c", "# c\r\nPASS='a#b'\r\nOTHER=a#b\r\n"],
   ['a', '', "PASS='a' # b\nOTHER=a#b", '# PASS=a#b\n\n  # b\nPASS=a\n# PASS=a#b'],
   ['a', '', 'MY_PASS=a#b\nPASS=a\nPASS_2=a#b\npass=a#b\n', 'PASS=first#cut\nPASS=a\n'],
-  ['a\nPASS=b#c\n', 'PASS white', "PASS='a\nPASS=b#c\n'\n"],
+  ['a\nPASS=b#c\n', 'PASS line break PASS white', "PASS='a\nPASS=b#c\n'\n"],
   ['a', '', "PASS=a\nOTHER='\nPASS=a#b\n'\n"],
   ['before', 'PASS cut', 'PASS=before#after\n', 'PASS=before #after', 'PASS: before#after\n'],
   ['before', 'PASS cut', '\ufeffexport PASS = before#after\r\nOTHER=1\r\n'],
   ['before', 'PASS cut', "PASS='first'\nPASS=before#cut\n# PASS=third\n"],
   ["it's", 'PASS cut', "PASS=it's#1 'or not'\n"],
-  ["'not closed", 'PASS quote', "PASS='not closed\n"],
+  ['a\nb', 'PASS line break', 'PASS="a\\nb"'], ['a\rb', 'PASS line break', 'PASS="a\\rb"'],
+  ['a\\"b', 'PASS backslash', 'PASS="a\\"b"'],
+  ["'not closed", 'PASS begins with a quote', "PASS='not closed\n"],
 ]
 for (const [pass, mistakes, ...files] of FILES)
   for (const file of files)
@@ -197,14 +207,15 @@ for (const [pass, mistakes, ...files] of FILES)
       assert.equal(mistakesOf({ IDENT, PASS }, file), '')
     })
 
+const QUOTE = 'begins with a quote'
 // biome-ignore format: a table
 const VALUES: [mistakes: string, ...values: string[]][] = [
   ['', SECRET, 'two words"`', '#1'],
   ['IDENT invisible PASS invisible', `${SECRET}\u200b`, `a\u00ad\u2060x`, '\u200ea', 'a\u00a0b'],
   ['PASS white', `\t${SECRET}`, `${SECRET}\n`, `${SECRET}\u00a0`], // IDENT is trimmed
-  ['IDENT quote PASS quote', `"${SECRET}"`, `'${SECRET}'`, `\`${SECRET}\n\``, `'${SECRET}`],
-  ['IDENT quote PASS quote', `\u201c${SECRET}\u201d`, `\u2018${SECRET}`, `\u00ab${SECRET}\u00bb`],
-  ['IDENT quote PASS white PASS quote', `"${SECRET}"\n`, ` '${SECRET}`],
+  [`IDENT ${QUOTE} PASS ${QUOTE}`, `"${SECRET}"`, `'${SECRET}'`, `\`${SECRET}\``, `'${SECRET}`],
+  [`IDENT ${QUOTE} PASS ${QUOTE}`, `\u201c${SECRET}\u201d`, '\u2018a', '\u00aba\u00bb'],
+  [`IDENT ${QUOTE} PASS white PASS ${QUOTE}`, `"${SECRET}"\n`, ` '${SECRET}`],
 ]
 for (const [mistakes, ...values] of VALUES)
   for (const value of values)
@@ -259,8 +270,11 @@ const SEVERAL = `IDENT='"${IDENT}"'\nPASS=\u2018${SECRET}#1`
 // biome-ignore format: a table
 const HINTS: [recordings: string, env: Variables, dotenv: string, hint: RegExp][] = [
   ['wrong-password', { IDENT, PASS }, SEVERAL, /^check IDENT .from the env.* PASS .from the env/],
-  ['wrong-password', { IDENT }, SEVERAL, /^PASS .*\n.* cut .*\ncheck IDENT .*ment.* PASS .*\.env/],
-  ['wrong-password', {}, SEVERAL, /^IDENT .*\nPASS .*\n.* cut .*\ncheck IDENT .from \.env. /],
+  ['wrong-password', { IDENT }, SEVERAL, 
+    /^.* PASS is cut .*\nPASS .*\ncheck IDENT .*ment.* PASS .*\.env/],
+  ['wrong-password', {}, "IDENT=a#b\nPASS='a'", /^in .env, IDENT is cut .*\ncheck IDENT/],
+  ['wrong-password', {}, SEVERAL, 
+    /^IDENT .*\n.* PASS is cut .*\nPASS .*\ncheck IDENT .from \.env. /],
   ['wrong-password', {}, '', /^the demo ident.*\ncheck IDENT .from the demo. and PASS .*demo/],
   ['wrong-path expired-flow inactive-identity hook-refused empty-password', {}, SEVERAL,
     /^(?!IDENT|PASS|in .env)/],
@@ -281,11 +295,11 @@ const link = (target: string) => (path: string) => symlinkSync(target, path)
 const UNREADABLE: [what: string, make: (path: string) => unknown, says: RegExp][] = [
   ['not there', () => {}, /PASS is not set/],
   ['a folder', (path) => mkdirSync(path), /it is not a file/],
-  ['UTF-16 LE', write(utf16), /\.env cannot be read.* UTF-16/],
+  ['UTF-16 LE', write(utf16), /\.env cannot be read.* UTF-16.*hint +save it as UTF-8/s],
   ['UTF-16 BE', write(Buffer.from(utf16).swap16()), /\.env cannot be read.* UTF-16/],
   ['a text with NUL bytes', write(`PASS=${PASS}\n\0\0`), /NUL bytes/],
   ['Windows-1252', write(Buffer.from('PASS=p\xe4ss-word', 'latin1')), /PASS is not in UTF-8\n/],
-  ['a link to itself', link('.env'), /\.env cannot be read/],
+  ['a link to itself', link('.env'), /\.env cannot be read.*hint +make it a file that/s],
   ['a link to a device, which could be endless', link('/dev/null'), /it is not a file/],
 ]
 const canLink = process.platform !== 'win32'

@@ -45,23 +45,25 @@ const after = (value: string): Told => ({ 'retry-after': value })
 const resets = (value: string): Told => ({ 'x-ratelimit-reset': value })
 const both = (value: string, other: string): Told => ({ ...after(value), ...resets(other) })
 // biome-ignore format: a list
-const NO_TIMES = ['soon', 'soon GMT', '1.5', '-1', '0x10', '3601', '9'.repeat(400), inSeconds(-90),
-  inSeconds(3601), 'Sunday, 06-Nov-94 08:49:37 GMT', 'Sun Mar  1 12:01:30 2026',
+const NO_TIMES = ['soon', 'soon GMT', '1.5', '-1', '0x10', inSeconds(-90),
+  'Sunday, 06-Nov-94 08:49:37 GMT', 'Sun Mar  1 12:01:30 2026',
   '2026-03-01T12:01:30.000Z']
 // biome-ignore format: a table: the wait in ms, jitter apart; attempt, status; what headers tell
 const WAITS: readonly [ms: number, attempt: number, status: number, ...Told[]][] = [
-  [250, 1, 503, {}, after('0'), ...NO_TIMES.map(after)],
+  [250, 1, 503, {}, after('0'), resets('12'), ...NO_TIMES.map(after)],
   [500, 2, 0, {}],
-  [1000, 1, 429, {}, resets('1795000000'), ...NO_TIMES.map(after)],
+  [1000, 1, 429, {}, resets('1795000000'), resets('3601'), ...NO_TIMES.map(after)],
   [2000, 2, 429, {}, after('1'), after(inSeconds(1)), resets('0'), both('2', '1795000000')],
   [3000, 1, 503, after('3'), [['Retry-After', '3'], ['retry-after', '3']]],
   [12_000, 1, 429, resets('12'), resets('12,0,3'), resets('soon, 12, 1.5, -9'), both('5', '0, 12'),
     both('2', '1795000000, 12'), [['x-ratelimit-reset', '0'], ['X-RateLimit-Reset', '12']]],
-  [90_000, 1, 503, after(inSeconds(90)), both(inSeconds(60), '90'), both('90', '0, 12')],
-  [3_600_000, 1, 503, after('3600'), after(inSeconds(3600))],
+  [90_000, 1, 503, after(inSeconds(90)), both('90', '0, 120')],
+  [90_000, 1, 429, both(inSeconds(60), '90')],
+  [7_200_000, 1, 503, after('7200'), after(inSeconds(7200))], // it is meant, so it is told
+  [Number.POSITIVE_INFINITY, 1, 503, after('9'.repeat(400))],
 ]
 
-test('the longest wait up to an hour counts, a backoff is its floor, its jitter on top', (t) => {
+test('the longest wait counts, a backoff is its floor, its jitter on top', (t) => {
   t.mock.method(Date, 'now', () => NOW)
   for (const [ms, attempt, status, ...headers] of WAITS)
     for (const told of headers) {
@@ -253,6 +255,12 @@ test('npm run demo is named where nothing answers at its default, and only there
   assert.doesNotMatch(answered.stderr, /npm run demo/)
 })
 
+test('a time-out keeps what the try before got', async (t) => {
+  const start = inTurn(status(503, 'No upstream.'), silence)
+  const outcome = await login(t, { start })
+  assertFailed(outcome, 4, 'start', /got +TIMEOUT: .*; the try before got 503: No upstream\.\n/)
+})
+
 for (const [index, before] of LOGIN_STEPS.entries()) {
   const step = ALL_STEPS[index + 1] ?? 'logout'
   test(`a server that is gone at ${step}, or goes away, or says nothing`, async (t) => {
@@ -303,6 +311,7 @@ for (const [headers, due] of [
   [{ 'retry-after': '3600' }, /due in 3600(\.\d)? s\n/],
   [{ 'retry-after': new Date(Date.now() + 3.6e6).toUTCString() }, /due in 3(600|5\d\d)(\.\d)? s\n/],
   [{ 'x-ratelimit-reset': '0, 61' }, /due in 61(\.\d)? s\n/],
+  [{ 'retry-after': '7200' }, /due in more than an hour\n/],
 ] as const)
   test(`no time for a wait of ${Object.entries(headers)}: it is not begun`, async (t) => {
     const { ory, ...outcome } = await login(t, { submit: status(429, '', headers) })
@@ -313,11 +322,11 @@ for (const [headers, due] of [
 /** Sends this to any request, and then something again and again. */
 const hang =
   (told: string, each = '', then = () => {}) =>
-  (socket: net.Socket) => {
-    const timer = setInterval(() => socket.write(each), 50)
-    socket.on('close', () => clearInterval(timer))
-    socket.on('data', () => socket.write(told, then))
-  }
+  (socket: net.Socket) =>
+    void socket.once('data', () => {
+      const timer = setInterval(() => socket.write(each), 50)
+      socket.on('close', () => clearInterval(timer)).write(told, then)
+    })
 const ZIPPED = 'content-encoding: gzip\r\ncontent-length: 300000\r\n\r\n'
 // biome-ignore format: a table: what a server sends to any request, and then again and again
 const HANGS: readonly [does: string, scheme: string, told: string, each?: string][] = [

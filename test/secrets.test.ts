@@ -184,10 +184,11 @@ test("Ory's texts, and others, are shown as they are beside an ordinary password
     for (const text of TEXTS) assertShown(text, password)
 })
 
-test('what is shorter than 6 characters is no secret', () => {
-  for (const secret of ['', 'a', '400', 'abc12', '4000', '\\\\\\', '&', '  \t ', 'äöü', '…'])
+test('what is shorter than 6 characters is a secret as it is, and than 4 none', () => {
+  for (const secret of ['', 'a', '400', '\\\\\\', '&', 'äöü', '…', 'abc1x', '4007', 'ab c'])
     for (const text of ['got 400 4000006: abc12345', '\\\\\\\\ & … äöüä']) assertShown(text, secret)
-  assertWithheld('abc123', 'abc123')
+  for (const secret of ['abc123', 'abc12', 'zeb1', 'ä&ö#', '12 4'])
+    assertWithheld(`It is ${secret}, isn't it`, secret)
 })
 
 test('beside a secret with fewer than 6 letters and digits, plain texts alone are shown', () => {

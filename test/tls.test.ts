@@ -51,6 +51,7 @@ const UNTRUSTED = /not trusted on this machine\n.*hint +with a private CA.*NODE_
 const LACKS = /intermediate.* UNABLE_TO_VERIFY_LEAF_.*hint +let the server send.*NODE_EXTRA_CA/s
 const AT_FAULT = /a fault in the server's certificate\n.*got +INVALID_(CA|PURPOSE): /s
 const HANDSHAKE = /TLS handshake failed\n.*hint .*client certificate.*TLS 1\.2.*HTTP\/1/s
+const NONE = /no certificate for this host.*hint .*client certificate.*TLS 1\.2/s
 const ASKS = { requestCert: true, rejectUnauthorized: true }
 const OLD = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }
 const NULL = { maxVersion: 'TLSv1.2', ciphers: 'NULL-SHA256:@SECLEVEL=0' }
@@ -60,11 +61,17 @@ const REFUSED: readonly (readonly [server: string, tls: object, ...says: RegExp[
   ['with one of an unknown authority', chained, LACKS, /unable to verify the first/],
   ['with a chain up to an unknown authority', { ...chained, cert: chained.cert + stranger.cert },
     UNTRUSTED, / SELF_SIGNED_CERT_IN_CHAIN: /],
-  ['that wants a client certificate', { ...sound, ...ASKS, maxVersion: 'TLSv1.2' }, HANDSHAKE],
+  ['that wants a client certificate', { ...sound, ...ASKS, maxVersion: 'TLSv1.2' }, NONE],
   ['that speaks TLS 1.1 at most', { ...sound, ...OLD }, HANDSHAKE],
   ['that speaks HTTP/2 alone', { ...sound, ALPNProtocols: ['h2'] }, HANDSHAKE],
-  ['that shares no cipher', { ...sound, ...NULL }, HANDSHAKE],
+  ['that shares no cipher', { ...sound, ...NULL }, NONE],
 ]
+test('NODE_TLS_REJECT_UNAUTHORIZED has no effect, and this is told', async (t) => {
+  const ory = await startOry(t, at({}), await certify())
+  const env = { ...credentials(ory), NODE_TLS_REJECT_UNAUTHORIZED: '0' }
+  assertRefused(await run(env), /UNAUTHORIZED=0 has no effect/)
+})
+
 for (const [server, tls, ...says] of REFUSED)
   test(`a server ${server} is refused, directly and through a proxy`, async (t) => {
     const [ory, proxy] = [await startOry(t, at({}), tls), await startProxy(t)]
