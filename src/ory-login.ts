@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * ory-login: can a person log in to this Ory project right now?
  *
