@@ -31,7 +31,9 @@ const [github, gitlab] = blocks('yaml').map((each) => parseYaml(each).login)
 
 test('every npm script that README, workflow and .ci/run name is there', () => {
   const texts = [readme, read('.github/workflows/ci.yml'), read('.ci/run')].join('\n')
-  const names = [...texts.matchAll(/\bnpm (?:run )?(?:-s )?(login|demo|bench|test(?::\w+)?)\b/g)]
+  const names = [
+    ...texts.matchAll(/\bnpm (?:run )?(?:-s )?(login|build|demo|bench|test(?::\w+)?)\b/g),
+  ]
   assert.ok(names.length > 8)
   for (const [, name = ''] of names) assert.ok(scripts[name], name)
 })
@@ -43,12 +45,13 @@ test('every file that a script, the workflow or the README names is there', () =
   for (const path of paths) assert.ok(existsSync(new URL(`../${path}`, import.meta.url)), path)
 })
 
-test('.ci/run installs cleanly, and runs the test command and the demo of the README', () => {
+test('.ci/run installs cleanly, builds, and runs the test and the demo of the README', () => {
   for (const command of ['npm ci && npm run demo', 'npm ci && npm test']) {
     assert.ok(blocks('sh').join('\n').includes(command), command)
     for (const part of command.split(' && '))
       assert.match(read('.ci/run'), RegExp(`^${part}$`, 'm'))
   }
+  assert.match(read('.ci/run'), /^npm run build$/m)
   assert.match(read('.ci/run'), /set -euo pipefail/)
 })
 
