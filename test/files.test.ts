@@ -27,6 +27,7 @@ interface Step {
 }
 const stepsOf = (jobs: Record<string, { steps: Step[] }>): Step[] =>
   Object.values(jobs).flatMap(({ steps }) => steps)
+const LOGIN_ACTION = './.github/actions/login'
 const [github, gitlab] = blocks('yaml').map((each) => parseYaml(each).login)
 
 test('every npm script that README, workflow and .ci/run name is there', () => {
@@ -55,9 +56,9 @@ test('.ci/run installs cleanly, builds, and runs the test and the demo of the RE
   assert.match(read('.ci/run'), /set -euo pipefail/)
 })
 
-test('the workflow tests Node 20, 22 and 24 on Linux, and one on macOS and on Windows', () => {
+test('the workflow tests Node 20, 22, 24 and 26 on Linux, and one on macOS and on Windows', () => {
   const { matrix } = workflow.jobs.test.strategy
-  assert.deepEqual([matrix.os, matrix.node], [['ubuntu-latest'], [20, 22, 24]])
+  assert.deepEqual([matrix.os, matrix.node], [['ubuntu-latest'], [20, 22, 24, 26]])
   const others = matrix.include.map(({ os, node }: { os: string; node: number }) => [os, node])
   assert.deepEqual(others, [
     ['macos-latest', 24],
@@ -67,26 +68,56 @@ test('the workflow tests Node 20, 22 and 24 on Linux, and one on macOS and on Wi
   assert.deepEqual(commands, ['npm ci', 'npm test'])
 })
 
-test('the smoke job runs each Kratos, imports the identity, and runs the live tests', () => {
+test('the smoke job runs each Kratos, imports the identity, logs in, and tests it live', () => {
   const { strategy, env, steps } = workflow.jobs.smoke
   assert.deepEqual(strategy.matrix.kratos, ['v1.3.1', 'v25.4.0', 'v26.2.0'])
   assert.equal(env.KRATOS_VERSION, `\${{ matrix.kratos }}`)
   for (const version of strategy.matrix.kratos) assert.ok(readme.includes(version), version)
-  const commands: string[] = steps.flatMap((step: Step) => step.run ?? [])
-  const order = ['npm ci', 'wait kratos', '--rm import', 'npm run -s login', 'npm run test:live']
+  const commands: string[] = steps.flatMap(({ run, uses }: Step) => run ?? uses ?? [])
+  const order = ['wait kratos', '--rm import', LOGIN_ACTION, 'npm ci', 'npm run test:live']
   const places = order.map((part) => commands.findIndex((command) => command.includes(part)))
   assert.deepEqual(
     places,
     places.toSorted((a, b) => a - b),
   )
   assert.ok(!places.includes(-1), String(places))
+
+  const login = steps.find(({ uses }: Step) => uses === LOGIN_ACTION)
+  const { traits, credentials } = JSON.parse(read('test/kratos/demo-identity.json'))
+  const { password } = credentials.password.config
+  const inputs = { 'base-url': 'http://127.0.0.1:4433', ident: traits.email, pass: password }
+  assert.deepEqual(login.with, inputs)
 })
 
-test('actions are pinned, permissions are read-only, and variables are no literals', () => {
+test('a tag of a version releases the built file, once all tests are green', () => {
+  assert.deepEqual(workflow.on.push.tags, ['v*.*.*'])
+  const { if: when, needs, permissions, steps } = workflow.jobs.release
+  assert.deepEqual([when, needs], [`github.ref_type == 'tag'`, ['test', 'smoke']])
+  assert.deepEqual(permissions, { contents: 'write' })
+  const commands: string[] = steps.flatMap((step: Step) => step.run ?? [])
+  assert.deepEqual(commands, [
+    'npm ci',
+    'npm run build',
+    'test "v$(node dist/ory-login.mjs --version)" = "$GITHUB_REF_NAME"',
+    'gh release create "$GITHUB_REF_NAME" dist/ory-login.mjs --verify-tag --generate-notes',
+  ])
+})
+
+test('actions are pinned, and only the step that releases gets a token that writes', () => {
   const used = stepsOf({ ...workflow.jobs, github }).flatMap(({ uses }) => uses ?? [])
   assert.ok(used.length >= 5)
-  for (const action of used) assert.match(action, /^actions\/[a-z-]+@[0-9a-f]{40}$/)
+  for (const action of used.filter((each) => each !== LOGIN_ACTION))
+    assert.match(action, /^actions\/[a-z-]+@[0-9a-f]{40}$/)
   assert.deepEqual(workflow.permissions, { contents: 'read' })
+  const { test: tests, smoke } = workflow.jobs
+  assert.deepEqual([tests.permissions, smoke.permissions], [undefined, undefined])
+  const [{ run, env } = assert.fail(), ...others] = stepsOf(workflow.jobs).filter(({ env }) => env)
+  assert.match(run ?? '', /^gh release create /)
+  assert.deepEqual([env, others], [{ GH_TOKEN: `\${{ github.token }}` }, []])
+  assert.equal(read('.github/workflows/ci.yml').match(/token|secrets/gi)?.length, 2)
+})
+
+test('in CI the variables are no literals', () => {
   const logins = stepsOf({ github }).filter((step) => step.run?.includes('src/ory-login.ts'))
   assert.equal(logins.length, 1)
   const { env = {} } = logins[0] ?? {}
