@@ -31,15 +31,15 @@ const DEMO = {
   PASS: 'demo-only-password',
 }
 
-const HELP = `Usage: npx tsx src/ory-login.ts [options]
-       npm run -s login -- [options]
-       node src/ory-login.ts [options]        (from Node.js 22.18 on)
+const HELP = `Usage: node ory-login.mjs [options]
+       npm run -s login -- [options]         (in a clone)
+       npx tsx src/ory-login.ts [options]    (in a clone)
 
 Proves that a person can log in to an Ory project: starts a native login
 flow, submits a password, and asks whoami whether the session is real.
 
   BASE_URL=https://your-slug.projects.oryapis.com IDENT=test@example.com \\
-    PASS='the password' npx tsx src/ory-login.ts --logout
+    PASS='the password' node ory-login.mjs --logout
 
 Variables, from the environment, or else from .env in the working directory:
   BASE_URL  public API of the project (${DEMO.BASE_URL})
