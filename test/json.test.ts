@@ -143,8 +143,8 @@ for (const [args, env, variables] of MISTAKES)
 
 test('a second try is told in the times of its step, and by --verbose', async (t) => {
   const whoami: harness.Behaviour = (_, response) => {
-    if (ory.count('whoami') === 1) return { status: 503 }
-    return void setTimeout(() => response.end(JSON.stringify(SUCCESS.whoami.body)), 300)
+    if (ory.count('whoami') > 1) return SUCCESS.whoami
+    return void setTimeout(() => response.writeHead(503).end(), 300)
   }
   const ory = await startOry(t, at({ whoami }))
   const outcome = { ...(await run(credentials(ory), '--json', '--verbose')), ory }

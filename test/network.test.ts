@@ -118,7 +118,6 @@ const CUT = '(ECONNRESET|UND_ERR_SOCKET|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|HTTP
 // biome-ignore format: a table: what fails, how, and as what it is told
 const RETRYABLE: readonly (readonly [name: string, behaviour: Behaviour, came: string])[] = [
   ...[429, 502, 503, 504].map((code) => [`a ${code}`, status(code), `${code}`] as const),
-  // DEFECT: of a right status, "no id of a flow" is told, and the JSON that breaks off is not seen
   ['a JSON that breaks off', status(200, '{"id":'), '200'],
   ['a reset', cut('', 'resetAndDestroy'), CUT],
   ['a close without an answer', cut('', 'end'), CUT],
