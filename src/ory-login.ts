@@ -110,7 +110,7 @@ async function logIn(run: Run): Promise<void> {
 // for a step, or says in a text what is wrong with it.
 
 function readFlow(body: unknown): { id: string } | string {
-  const id = field(body, 'id')
+  const { id } = fields(body)
   return isText(id) ? { id } : 'no id of a flow'
 }
 
@@ -119,7 +119,7 @@ function readLogin(body: unknown): Login | string {
   const { session_token, session } = fields(body)
   const { id: session_id, identity } = fields(session)
   // The identity is null where a second factor is due.
-  const identity_id = (identity ?? null) === null ? null : (idOf(identity) ?? '')
+  const identity_id = identity == null ? null : (fields(identity).id ?? '')
   if (!isText(session_token) || !/^[\x21-\x7e]{1,4096}$/.test(session_token))
     return 'no session_token that fits into a header'
   if (!isText(session_id)) return 'no session.id, so whoami could show any session'
@@ -131,7 +131,7 @@ type Session = { session_id: string; identity_id: string; expires_at: string }
 /** Each check logs in as the same identity: only the session's id tells a cached older session. */
 function readSession(body: unknown, login: Login): Session | string {
   const { active, id, identity, expires_at } = fields(body)
-  const identity_id = field(identity, 'id')
+  const { id: identity_id } = fields(identity)
   const expectedId = login.identity_id ?? identity_id
   if (active !== true) return `active: ${Object(active) === active ? 'an object' : active}`
   if (!isText(identity_id) || !identity_id.trim() || /[\p{C}\p{Zl}\p{Zp}]/u.test(identity_id))
@@ -143,8 +143,6 @@ function readSession(body: unknown, login: Login): Session | string {
 }
 
 const fields = (value: unknown): Record<string, unknown> => Object(value)
-const field = (value: unknown, key: string): unknown => fields(value)[key]
-const idOf = (value: unknown): unknown => fields(value).id
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 /** A text that is not empty. A lone surrogate (Cs) cannot be encoded, so it is no text. */
 const isText = (value: unknown): value is string =>
@@ -448,7 +446,7 @@ export type Reply = {
 export function readLine(step: Step, reply: Reply, fault: string, config: Config): Line {
   const { status, code, headers, json, rest = '' } = reply
   const { error, ui, active } = fields(json)
-  const innerCode = field(error, 'code')
+  const { id: errorId, code: innerCode } = fields(error)
   const who = whoAnswered(step, reply, config)
   const facts = [
     active === 'password' && status >= 400 && 'active:password', // set once Ory has compared it
@@ -457,9 +455,9 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
     isOfFirewall(reply) && 'firewall',
   ].filter(isText)
   // Messages stand on the form and on its fields. What was typed into a field is never read.
-  const forms = [ui, ...list(field(ui, 'nodes'))]
-  const messageIds = forms.flatMap((form) => list(field(form, 'messages')).map(idOf))
-  const ids = [idOf(error), ...messageIds, headers.get('ory-error-id')].map(textOf).filter(isText)
+  const messages = [ui, ...list(fields(ui).nodes)].flatMap((form) => list(fields(form).messages))
+  const messageIds = messages.map((message) => fields(message).id)
+  const ids = [errorId, ...messageIds, headers.get('ory-error-id')].map(textOf).filter(isText)
   const { place, newBaseUrl } = readRedirect(step, reply, config.baseUrl)
   const ray = headers.get('cf-ray')
   const inJson = json === undefined ? '' : fault
@@ -485,10 +483,10 @@ function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   if (headers.has('www-authenticate') || isOfFirewall(reply)) return 'other'
   const { error, ui, session, session_token, active, identity } = fields(json)
   if ([ui, session, session_token, active, identity].some((part) => part != null)) return 'ory'
-  const isOfGoogle = /^[A-Z_]+$/.test(textOf(field(error, 'status'))) // such as PERMISSION_DENIED
+  const { code: errorCode, status: errorStatus } = fields(error)
+  const isOfGoogle = /^[A-Z_]+$/.test(textOf(errorStatus)) // such as PERMISSION_DENIED
   const isOfOathkeeper =
     /Access credentials are|not match any rules|multiple rules|^The request(ed \w+)? (could|was f)/
-  const errorCode = field(error, 'code')
   const isError = typeof errorCode === 'number' && errorCode >= 400
   return isError && !isOfGoogle && !isOfOathkeeper.test(wordsOf(reply)) ? 'ory' : 'other'
 }
@@ -575,10 +573,10 @@ class LoginError extends Error {
 
 /** Builds the report of a failed request. Only what came from outside is made fit to be shown. */
 function buildFailure(run: Run, step: Step, reply: Reply, fault: string) {
-  const { config, session_token = field(reply.json, 'session_token') } = run
+  const { config, safe } = run
   const { baseUrl, proxy } = config
+  run.session_token ||= textOf(fields(reply.json).session_token) // a refused login may have one too
   const { name, method, path, expected } = STEPS[step]
-  const safe = (text: string) => show(text, [config.password, session_token].filter(isText))
   const found = readLine(step, reply, fault, config)
   const line = { ...found, newBaseUrl: safe(found.newBaseUrl) }
   const [, exit, error, ...hints] = meaningOf(line, config)
@@ -630,20 +628,18 @@ function annotate({ step, error, got, hints }: Failure): string {
 
 /** What goes to stdout once a run has ended. */
 function formatResult(run: Run | undefined, failure: Failure | undefined, isJson: boolean): string {
-  const { config, options, session, session_token = '', request_id, steps = [] } = run ?? {}
-  const password = config?.password ?? ''
-  const safe = (text: string) => show(text, [password, session_token])
+  const { session, session_token = '', safe = String } = run ?? {}
   // Of a token at most 24 characters are shown, and at least 15 are not.
   const start = session_token.slice(0, Math.max(0, Math.min(24, session_token.length - 15)))
   const verified = session && {
-    token: repeatsSecret(start, password) ? WITHHELD : `${toLine(start)}…`,
+    token: repeatsSecret(start, run?.config.password ?? '') ? WITHHELD : `${toLine(start)}…`,
     identity_id: safe(session.identity_id),
     session_id: safe(session.session_id),
     expires_at: safe(session.expires_at),
-    logged_out: !failure && options?.logout,
+    logged_out: !failure && run?.options.logout,
   }
-  const base_url = config && safe(config.baseUrl)
-  const json = { ok: !failure, ...verified, ...failure, base_url, request_id, steps }
+  const told = run && { base_url: safe(run.config.baseUrl), request_id: run.request_id }
+  const json = { ok: !failure, ...verified, ...failure, ...told, steps: run?.steps ?? [] }
   if (isJson) return `${JSON.stringify(json)}\n`
   return verified ? `token: ${verified.token}\nidentity_id: ${verified.identity_id}\n` : ''
 }
@@ -677,11 +673,8 @@ export function repeatsSecret(text: string, secret: string): boolean {
   const readings = [text]
   for (let times = 0; times < 4; times++) readings.push(readNumbers(readings.at(-1) ?? ''))
   return [...new Set(readings)].some((reading) => {
-    const letters =
-      reading
-        .normalize()
-        .toLowerCase()
-        .match(/[\da-z]/g) ?? []
+    const lower = reading.normalize().toLowerCase()
+    const letters = lower.match(/[\da-z]/g) ?? []
     // For each place in the text: how many of the secret's characters end there, in order.
     let ending: number[] = []
     return parts.some(([, others = '', character = '']) => {
@@ -710,9 +703,10 @@ const toLine = (text: string): string =>
 
 type Run = {
   config: Config
-  options: Options
+  options: ReturnType<typeof readOptions>
   connection: Client | ProxyAgent
   note: (text: string) => unknown
+  safe: (text: string) => string // withholds what repeats the password or the token
   deadline: number // in ms, on the clock of performance.now()
   stopped: Promise<Reply> // resolves once the time is up, or an error was not handled
   request_id: string // Ory logs it, and repeats it in its answers
@@ -733,11 +727,15 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
   run.steps.push(record)
   for (let before = ''; ; ) {
     const began = performance.now()
+    const seconds = () => Math.round((performance.now() - began) / 1000)
+    const noteWait = () => run.note(`${name}: no answer yet after ${seconds()} s`)
+    const timer = setInterval(noteWait, 5000).unref()
     const reply = await Promise.race([sendOnce(run, step, parts), run.stopped])
+    clearInterval(timer)
     if (before && reply.code === 'TIMEOUT') reply.text += `; the try before got ${before}`
-    const ms = Math.round(performance.now() - began)
     const came = reply.code || String(reply.status)
     const next = ++record.attempts + 1
+    const ms = Math.round(performance.now() - began)
     record.duration_ms += ms
     record.status = reply.status || null
     if (run.options.verbose) run.note(`${name}: ${method} ${path}: ${came} in ${ms} ms`)
@@ -784,11 +782,7 @@ export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status
  * a 421 undici's fetch sends it once more by itself, to the same server.
  */
 async function sendOnce(run: Run, step: Step, { query = '', headers, body }: RequestParts) {
-  const { name, method, path } = STEPS[step]
-  const began = performance.now()
-  const seconds = () => Math.round((performance.now() - began) / 1000)
-  const noteWaiting = () => run.note(`${name}: no answer yet after ${seconds()} s`)
-  const timer = setInterval(noteWaiting, 5000).unref()
+  const { method, path } = STEPS[step]
   try {
     const response = await fetch(`${run.config.baseUrl}${path}${query}`, {
       method,
@@ -813,8 +807,6 @@ async function sendOnce(run: Run, step: Step, { query = '', headers, body }: Req
     return { status: response.status, code: '', headers: response.headers, text, ...readJson(text) }
   } catch (error) {
     return rootCause(error)
-  } finally {
-    clearInterval(timer)
   }
 }
 
@@ -841,10 +833,10 @@ function rootCause(error: unknown): Reply {
   // A name with two addresses, both refused, gives an AggregateError without a text of its own.
   const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
   // OpenSSL's message is a line of numbers and paths; its reason has the words.
-  const text = errors.map((each) => field(each, 'reason') ?? field(each, 'message')).join(', ')
+  const text = errors.map((each) => fields(each).reason ?? fields(each).message).join(', ')
   // undici's words for what a proxy said: "Proxy response (403) …", "Proxy … Required (407)".
   const [, status] = /^Proxy \D+\((\d{3})\)/.exec(text) ?? []
-  return noAnswer(status ?? (textOf(field(error, 'code')) || error.name), text)
+  return noAnswer(status ?? (textOf(fields(error).code) || error.name), text)
 }
 
 /** Opens the one connection of a run, through the proxy if one is in use. Only main limits time. */
@@ -854,29 +846,24 @@ function openConnection({ baseUrl, proxy }: Config): Client | ProxyAgent {
     timeout: 0,
     autoSelectFamilyAttemptTimeout: 3000, // Node's 250 ms are too short for a far host
   }
-  const open = (origin: string | URL, options?: object) =>
-    new Client(origin, { connect, ...options, headersTimeout: 0, bodyTimeout: 0 })
-  if (!proxy) return open(new URL(baseUrl).origin)
-  // A proxy that hangs up would be dialled again thousands of times a second.
-  const factory = (origin: string | URL, options: object) => {
-    const client = open(origin, options)
+  const open = (origin: string | URL, options?: object) => {
+    const client = new Client(origin, { connect, ...options, headersTimeout: 0, bodyTimeout: 0 })
+    // A proxy that hangs up would be dialled again thousands of times a second.
     return client.on('connectionError', (_origin, _targets, error) => void client.destroy(error))
   }
+  if (!proxy) return open(new URL(baseUrl).origin)
   const tls = { proxyTls: connect, requestTls: connect }
-  return new ProxyAgent({ uri: proxy.url, ...tls, proxyTunnel: false, factory })
+  return new ProxyAgent({ uri: proxy.url, ...tls, proxyTunnel: false, factory: open })
 }
 
 // ---- The set-up
-
-type Environment = Readonly<Record<string, string | undefined>>
-type Options = { timeoutMs: number; logout: boolean; verbose: boolean; text: string }
 
 /** A mistake in what the program was given. No value is repeated: it could be a secret. */
 const usageError = (error: string, hints: string[], variables: string[] = []): LoginError =>
   new LoginError({ exit_code: 2, step: 'read settings', variables, error, hints })
 
 /** Reads the options. Throws a LoginError. */
-function readOptions(args: string[]): Options {
+function readOptions(args: string[]) {
   const flag = { type: 'boolean', default: false } as const
   const help = { ...flag, short: 'h' }
   const timeout = { type: 'string', default: '30' } as const
@@ -893,7 +880,7 @@ function readOptions(args: string[]): Options {
     throw usageError('--timeout takes seconds, more than 0 and at most 3600', hints)
   const [logout, verbose] = [values.logout === true, values.verbose === true]
   const text = values.help ? HELP : values.version ? `${VERSION}\n` : ''
-  return { timeoutMs: seconds * 1000, logout, verbose, text }
+  return { seconds, logout, verbose, text }
 }
 
 const VARIABLES = ['BASE_URL', 'IDENT', 'PASS'] as const
@@ -911,7 +898,7 @@ export type Config = {
 }
 
 /** Reads .env where a variable is not in the environment. Throws a LoginError. */
-function readDotenv(env: Environment): string {
+function readDotenv(env: NodeJS.ProcessEnv): string {
   if (VARIABLES.every((name) => env[name] !== undefined)) return ''
   try {
     const stat = fs.statSync('.env', { throwIfNoEntry: false })
@@ -950,7 +937,7 @@ const isThisMachine = (url: string): boolean =>
  * exempts the host. NO_PROXY is read as by undici's EnvHttpProxyAgent, which does not tell what it
  * chose: a proxy that is not in use must not be judged or named. Throws a LoginError.
  */
-function readProxy(env: Environment, baseUrl: string): Config['proxy'] {
+function readProxy(env: NodeJS.ProcessEnv, baseUrl: string): Config['proxy'] {
   const { protocol, hostname, port } = new URL(baseUrl)
   const [lower, usualPort] = protocol === 'https:' ? ['https_proxy', '443'] : ['http_proxy', '80']
   const name = env[lower] === undefined ? lower.toUpperCase() : lower
@@ -974,18 +961,17 @@ function readProxy(env: Environment, baseUrl: string): Config['proxy'] {
 }
 
 /** Reads the configuration: the environment, else .env, else the demo. Throws a LoginError. */
-export function readConfig(env: Environment, dotenvText: string): Config {
-  const dotenv: Environment = parseDotenv(dotenvText)
+export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string): Config {
+  const dotenv: NodeJS.ProcessEnv = parseDotenv(dotenvText)
   const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
   const wrong = (names: string[], fault: string, ...hints: string[]) => {
     const plural = names.length > 1 ? fault.replace(/^is /, 'are ') : fault
     if (names.length > 0) throw usageError(`${names.join(' and ')} ${plural}`, hints, names)
   }
-  const all = [...VARIABLES]
   const secrets = 'in CI: does this job get its secrets?'
-  const blank = all.filter((name) => read(name)?.trim() === '')
+  const blank = VARIABLES.filter((name) => read(name)?.trim() === '')
   wrong(blank, 'is set but empty', secrets, 'in .env: put a value with a # in quotes')
-  const garbled = all.filter((name) => read(name)?.includes('\ufffd'))
+  const garbled = VARIABLES.filter((name) => read(name)?.includes('\ufffd'))
   wrong(garbled, 'is not in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale')
   const base = (read('BASE_URL') ?? DEMO.BASE_URL).trim()
   const fault = faultOfUrl(base)
@@ -1031,9 +1017,8 @@ export function readConfig(env: Environment, dotenvText: string): Config {
 }
 
 /** Prints what a person should know before the first request. */
-function noteSettings({ config, options, note, request_id }: Run): void {
-  const { baseUrl, isLocal, password, proxy, sources } = config
-  const safe = (text: string) => show(text, [password])
+function noteSettings({ config, options, note, safe, request_id }: Run): void {
+  const { baseUrl, isLocal, proxy, sources } = config
   if (options.verbose) {
     const via = proxy ? `the proxy ${safe(proxy.host)} (${proxy.name})` : 'no proxy'
     note(`BASE_URL ${safe(baseUrl)}, from ${sources.BASE_URL}; ${via}`)
@@ -1048,12 +1033,11 @@ function noteSettings({ config, options, note, request_id }: Run): void {
 
 // ---- main
 
-/** Writes to stdout, which may fail, or to stderr. Resolves once it is written. */
-type Write = (text: string) => Promise<unknown>
+type Write = (text: string) => Promise<unknown> // resolves once it is written
 type Streams = { print: Write; say: Write; uncaught?: Promise<unknown> } // an error of no promise
 
 /** Runs the program, and returns its exit code within the time of --timeout. */
-export async function main(args: string[], env: Environment, streams: Streams): Promise<number> {
+export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Streams) {
   const { print, say, uncaught = new Promise(() => {}) } = streams
   const note = (text: string) => say(`ory-login: note: ${text}`)
   const done = new AbortController()
@@ -1067,14 +1051,14 @@ export async function main(args: string[], env: Environment, streams: Streams): 
     text = options.text
     if (!text) {
       const config = readConfig(env, readDotenv(env))
-      const { timeoutMs } = options
+      const safe = (text: string) => show(text, [config.password, run?.session_token ?? ''])
+      const deadline = performance.now() + options.seconds * 1000
       // This timer holds the event loop, which a request that undici has lost does not.
-      const timeIsUp = sleep(timeoutMs, undefined, { signal: done.signal })
+      const timeIsUp = sleep(options.seconds * 1000, undefined, { signal: done.signal })
       const stopped = Promise.race([timeIsUp.then(() => timedOut(run)), uncaught.then(rootCause)])
       stopped.catch(() => {}) // once the timer is aborted
-      const deadline = performance.now() + timeoutMs
       const [connection, request_id] = [openConnection(config), randomUUID()]
-      run = { config, options, connection, note, deadline, stopped, request_id, steps: [] }
+      run = { config, options, connection, note, safe, deadline, stopped, request_id, steps: [] }
       noteSettings(run)
       await logIn(run)
     }
@@ -1103,10 +1087,7 @@ export async function main(args: string[], env: Environment, streams: Streams): 
 function timedOut(run: Run | undefined): Reply {
   const isConnected = !(run?.connection instanceof Client) || run.connection.stats.connected
   const what = isConnected ? 'no complete answer' : 'no connection'
-  return noAnswer(
-    'TIMEOUT',
-    `${what} within --timeout (${Number(run?.options.timeoutMs) / 1000} s)`,
-  )
+  return noAnswer('TIMEOUT', `${what} within --timeout (${run?.options.seconds} s)`)
 }
 
 /** Tells that this program failed itself; the error's text is not told: it could quote a secret. */
