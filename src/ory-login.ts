@@ -7,10 +7,8 @@
  *   3. verify session       GET    /sessions/whoami                says whose session that is
  *      log out              DELETE /self-service/logout/api        only with --logout
  *
- * In this order: the contract with the user (HELP); the login, as Ory's protocol has it; what a
- * failure means: a reply as one line, and one list over that line; the report; secrets; requests;
- * the set-up; main. Ory's own account of the login:
- * https://www.ory.com/docs/kratos/self-service/flows/user-login
+ * In this order: HELP; the login; what a failure means; the report; secrets; requests; the set-up;
+ * main. Ory's own account: https://www.ory.com/docs/kratos/self-service/flows/user-login
  */
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
@@ -163,8 +161,7 @@ const textOf = (value: unknown): string =>
 
 /**
  * Who answered is decided first, since a status means something else from each: Ory; something in
- * its place or in front of it (other), such as a gateway, a firewall or a website; this machine's
- * proxy; or nobody. --json tells it as answered_by, so that an alert can reach the right team.
+ * its place or in front of it (a gateway, a firewall, a website); this machine's proxy; or nobody.
  */
 type Who = 'ory' | 'other' | 'proxy' | 'nobody'
 
@@ -661,11 +658,9 @@ export function repeatsSecret(text: string, secret: string): boolean {
   const plain = secret.slice(0, 1000).normalize().toLowerCase()
   const parts = [...plain.matchAll(/([^\da-z]*)([\da-z])/g)]
   // Of fewer than six, another spelling cannot be known: only plain words are sure not to be one.
+  const isPlain = /^[\w .,:;'()/-]*$/.test(text)
   if (parts.length < 6)
-    return (
-      (secret.length > 3 && text.includes(secret)) ||
-      (secret.length > 5 && !/^[\w .,:;'()/-]*$/.test(text))
-    )
+    return (secret.length > 3 && text.includes(secret)) || (secret.length > 5 && !isPlain)
   const readings = [text]
   for (let times = 0; times < 4; times++) readings.push(readNumbers(readings.at(-1) ?? ''))
   return [...new Set(readings)].some((reading) => {
@@ -757,26 +752,21 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
 
 /**
  * How long to wait before the next attempt, in ms: what the server asks, in seconds or as a date,
- * and at least a backoff, since Ory Network's usual x-ratelimit-reset is 0. It names one reset for
- * each of its limits, and the longest counts. Other gateways name the reset of a quota beside any
- * status, or in seconds since 1970: a reset counts at 429 alone, and up to an hour.
+ * and at least a backoff. Ory Network's x-ratelimit-reset is usually 0, and has one for each limit.
+ * Others name one beside any status, or since 1970: it counts at 429 alone, and up to an hour.
  */
 export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status' | 'headers'>) {
   const after = headers.get('retry-after') ?? ''
-  const resets = (status === 429 && headers.get('x-ratelimit-reset')) || ''
+  const resets = (status === 429 && headers.get('x-ratelimit-reset')?.split(',')) || []
   const toMs = (text: string) => (/^\s*\d+\s*$/.test(text) ? Number(text) * 1000 : 0)
   const date = after.endsWith(' GMT') ? Date.parse(after) - Date.now() : 0
-  const asked = [date || 0, ...after.split(',').map(toMs)]
-  const untilReset = resets.split(',').map(toMs)
+  const untilReset = resets.map(toMs).filter((ms) => ms <= 3_600_000)
   const backoff = attempt * (status === 429 ? 1000 : 250)
-  const longest = Math.max(backoff, ...asked, ...untilReset.filter((ms) => ms <= 3_600_000))
+  const longest = Math.max(backoff, date || 0, ...after.split(',').map(toMs), ...untilReset)
   return longest + (Math.random() * backoff) / 2
 }
 
-/**
- * Sends a step's request once, and returns what came. This is the one place that sends; but after
- * a 421 undici's fetch sends it once more by itself, to the same server.
- */
+/** Sends a request once, and returns what came. After a 421, fetch sends it again by itself. */
 async function sendOnce(run: Run, step: Step, { query = '', headers, body }: RequestParts) {
   const { method, path } = STEPS[step]
   try {
@@ -874,9 +864,8 @@ function readOptions(args: string[]) {
   const seconds = /^\d*\.?\d+$/.test(`${values.timeout}`) ? Number(values.timeout) : 0
   if (seconds <= 0 || seconds > 3600)
     throw usageError('--timeout takes seconds, more than 0 and at most 3600', hints)
-  const [logout, verbose] = [values.logout === true, values.verbose === true]
   const text = values.help ? HELP : values.version ? `${VERSION}\n` : ''
-  return { seconds, logout, verbose, text }
+  return { seconds, logout: values.logout === true, verbose: values.verbose === true, text }
 }
 
 const VARIABLES = ['BASE_URL', 'IDENT', 'PASS'] as const
@@ -929,9 +918,8 @@ const isThisMachine = (url: string): boolean =>
   /^(.+\.)?localhost\.?$|^127\.[\d.]+$|^0\.0\.0\.0$|^\[::1?\]$/.test(new URL(url).hostname)
 
 /**
- * The proxy in use, chosen as by curl: HTTPS_PROXY for https, HTTP_PROXY for http, unless NO_PROXY
- * exempts the host. NO_PROXY is read as by undici's EnvHttpProxyAgent, which does not tell what it
- * chose: a proxy that is not in use must not be judged or named. Throws a LoginError.
+ * The proxy in use, chosen as by curl and undici's EnvHttpProxyAgent. That does not tell what it
+ * chose, but a proxy that is not in use must not be judged or named. Throws a LoginError.
  */
 function readProxy(env: NodeJS.ProcessEnv, baseUrl: string): Config['proxy'] {
   const { protocol, hostname, port } = new URL(baseUrl)
