@@ -141,7 +141,6 @@ function readSession(body: unknown, login: Login): Session | string {
 }
 
 const fields = (value: unknown): Record<string, unknown> => Object(value)
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 /** A text that is not empty. A lone surrogate (Cs) cannot be encoded, so it is no text. */
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && /^\P{Cs}+$/u.test(value)
@@ -448,7 +447,8 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
     isOfFirewall(reply) && 'firewall',
   ].filter(isText)
   // Messages stand on the form and on its fields. What was typed into a field is never read.
-  const messages = [ui, ...list(fields(ui).nodes)].flatMap((form) => list(fields(form).messages))
+  const forms = [ui, ...Object.values(fields(fields(ui).nodes))]
+  const messages = forms.flatMap((form) => Object.values(fields(fields(form).messages)))
   const messageIds = messages.map((message) => fields(message).id)
   const ids = [errorId, ...messageIds, headers.get('ory-error-id')].map(textOf).filter(isText)
   const { place, newBaseUrl } = readRedirect(step, reply, config.baseUrl)
@@ -536,10 +536,9 @@ function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
 
 // ---- The report
 //
-// The rules of the output. On stdout: the two lines of a verified session, or with --json one JSON
-// value, or --help and --version; else nothing. On stderr: `ory-login: note: …` for what is worth
-// knowing on the way, and last `ory-login: error: …` with labelled lines below it. All is plain
-// text, in lower case and without a full stop, in 80 columns but for what a server said.
+// On stdout: two lines of a verified session, or one JSON value, or --help, or --version; else
+// nothing. On stderr: `ory-login: note: …` on the way, and last `ory-login: error: …` with labelled
+// lines. All is plain text without a full stop, in 80 columns but for what a server said.
 
 /** What is told of a failure: no secrets. */
 type Failure = {
@@ -1082,9 +1081,8 @@ const reportBug = (error: unknown): Failure => ({
   hints: ['use Node.js 20.18.1 or later, and the locked packages', 'else, please report this bug'],
 })
 
-// If another file was started, this one was only imported, as by the tests. Where that cannot be
-// told (a file: URL, standard input, an ending that tsx replaced), it runs: silence would look
-// like success.
+// If another file was started, this one was only imported. Where that cannot be told (a file: URL,
+// standard input, an ending that tsx replaced), it runs: silence would look like success.
 const [, started = ''] = process.argv
 const isFile = fs.statSync(started, { throwIfNoEntry: false })?.isFile() ?? false
 if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))) {
