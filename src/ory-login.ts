@@ -356,7 +356,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /TIMEOUT/ }, 4, 'the server accepted the connection, but did not answer',
       "check the port in BASE_URL, Ory's logs and its database"],
     [{ came: /ECONNREFUSED/ }, '4, retry', 'nothing listens at the host and port of BASE_URL',
-      "is Ory running? in a container, localhost is itself: use Ory's name"],
+      'is Ory running? in a container, localhost is the container itself'],
     [[{ came: /ECONN(RESET|ABORTED)|EPIPE|UND_ERR_(SOCKET|RES_CONTENT.*)/ },
       { says: /Invalid EOF state/ }], '4, retry', 'the connection was cut before a whole answer',
       'if BASE_URL begins with http://, does this port want https://?',
