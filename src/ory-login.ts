@@ -12,6 +12,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
+import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -201,29 +202,33 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
   ],
   ['ory', 'submit',
     // Messages go by their ids, and before all words: a webhook can choose what its message says.
-    [{ id: /4000010|session_verified_address_required/ }, 3, 'the address is not verified',
+    [{ id: /4000010|session_verified_address_required/ }, 3,
+      "this identity's address is not verified",
       'verify it, or use a test identity whose address is verified'],
     [[{ id: /4010011/ }, { came: /401/ }], 3, 'this identity is disabled',
       'set its state to active, or use another test identity'],
-    [{ id: /4000001/, says: /I\[#/ }, 3, 'right password, but the identity breaks its schema',
+    [{ id: /4000001/, says: /I\[#/ }, 3,
+      'the password is right, but the identity breaks its schema',
       'correct its traits or the schema; until then, its logins fail'],
     [{ id: /4000001/, says: /^JSON without an error message$/ }, 4, "a conflict in Ory's database",
       "try again later; if this persists, check Ory's database"],
-    [{ fact: /active:password/, id: /.+/ }, 3, 'right password, but a webhook refused this login',
+    [{ fact: /active:password/, id: /.+/ }, 3,
+      'the password is right, but a webhook refused this login',
       'its text says why: change this webhook, or take another identity'],
     [{ id: /4000006|4000037/ }, 3, 'wrong password or unknown identifier (Ory does not say which)',
       ...config.mistakes,
       `check IDENT (from ${config.sources.IDENT}) and PASS (from ${config.sources.PASS})`,
       'did it work before? see if this identity was changed or deleted',
       "if all is right, check Ory's logs: a failing database looks the same"],
-    [{ id: /4000001|4000002|4010002|security_csrf_violation/ }, 1, 'this login reached Ory changed',
+    [{ id: /4000001|4000002|4010002|security_csrf_violation/ }, 1,
+      'the login request reached Ory changed',
       'does a proxy change its path, body or content type, or add cookies?'],
     [[{ id: /4000003|4000038|500000[23]|1\d{6}/ }, { came: /422/ }], 3,
       'this login takes more than a password',
       'use a test identity that needs no SSO, code, captcha or browser'],
     [{ id: /\d+/ }, 3, 'Ory refused this login, for a reason not known here',
       'see what Ory says under "got"'],
-    [{ says: /flow query parameter is missing/ }, 1, 'this login reached Ory changed',
+    [{ says: /flow query parameter is missing/ }, 1, 'the login request reached Ory changed',
       'does a proxy in front of Ory drop the query?'],
     [{ says: /by system administrator/ }, 3, 'the password method is off in this project',
       'enable it (selfservice.methods.password), or test another project'],
@@ -242,25 +247,28 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
   ],
   ['ory', 'whoami',
     [{ came: /200/ }, 1, 'whoami does not confirm the session that was just made',
-      'a cache in front of Ory? a hook or a lifespan that ends sessions?'],
+      'not active? check if its lifespan or a hook ends it at once',
+      'another one? check for a cache in front of Ory'],
     [{ came: /401/ }, '1, retry', 'Ory rejected the session token it had just issued',
       'does a proxy in front of Ory strip the header X-Session-Token?',
       'did another login end the session (hook revoke_active_sessions)?',
       "if not, check Ory's database: it may fail, or a replica may lag"],
-    [{ id: /session_aal2_required/ }, 3, 'right password, but a second factor is due',
+    [{ id: /session_aal2_required/ }, 3, 'the password is right, but a second factor is due',
       'use a test identity without a second factor'],
-    [{ came: /5../ }, '4, retry', 'right password, but Ory failed to verify the session',
+    [{ came: /5../ }, '4, retry', 'the password is right, but Ory failed to verify the session',
       "try again later, and check Ory's logs"],
   ],
   ['ory', 'logout',
     [{ came: /400|403/ }, 1, 'Ory does not know this session any more, or got no body',
-      'did another login end it? does a proxy drop the body of a DELETE?'],
+      'did another login end it (hook revoke_active_sessions)?',
+      'does a proxy in front of Ory drop the body of a DELETE?'],
   ],
   ['ory', 'any step',
     [[{ came: /409/ }, { says: /Unable to serialize access/ }], 4, "a conflict in Ory's database",
       "try again later; if this persists, check Ory's database"],
     [[{ says: /no such table|has no column|Unable to locate the (table|column)/ },
-      { says: /(relation|column) \S{1,99} does not exist/ }], 4, 'the SQL migrations did not run',
+      { says: /(relation|column) \S{1,99} does not exist/ }], 4,
+      'Kratos is newer than its database: SQL migrations did not run',
       'run kratos migrate sql with this version of Kratos'],
     [[{ came: /5../ }, { fact: /error\.code:5../ }], 4, 'Ory failed at this step',
       "this says nothing about the password: try later, see Ory's logs"],
@@ -279,14 +287,24 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       'fix the rules of Oathkeeper, or the routes of the AWS API Gateway'],
     [{ says: /required SSL certificate/ }, 1, 'a gateway wants a client certificate',
       'this check has none: point BASE_URL past the gateway'],
+    [{ came: /426/, says: /^(Upgrade Required|an empty body)$/ }, 1,
+      'a gateway refuses the HTTP version or scheme it was asked with',
+      'does nginx ask Envoy or Istio? set its proxy_http_version to 1.1',
+      'if BASE_URL begins with http://, try https://'],
     [[{ came: /421/ }, { says: /Invalid Hostname/ }], 1, 'a gateway does not serve this host name',
       'check the host name in BASE_URL, and the sites of the gateway'],
     [{ says: /^error code: 10(0[01]|14|16)\b|\bError 10(0[01]|14|16)\b|CNAME Cross-User/ }, 1,
       'Cloudflare refuses the custom domain in BASE_URL',
       'check this domain in the Ory Console, and its CNAME record'],
+    [{ came: /403/, says: /request could not be satisfied/ }, 4, 'CloudFront refused this request',
+      'does its distribution allow POST and DELETE, and know this host?',
+      'if so, its firewall (AWS WAF) blocked this machine'],
+    [{ came: /403/, says: /"Web App - Unavailable"/ }, 4, 'this Azure Web App is stopped',
+      'start it; if it runs, its network settings keep this machine out'],
     [[{ fact: /firewall/ }, { came: /403|406|451/ }, { says: /Request Rejected/ }], 4,
-      'a firewall in front of Ory blocked this request',
-      'Ory never saw it: let this machine through, or check from elsewhere'],
+      'a firewall or gateway in front of Ory blocked this request',
+      'Ory never saw it: let this machine through, or check from elsewhere',
+      'or does a gateway want a login, or not allow this path or method?'],
     [{ came: /429/ }, '4, retry', 'too many requests: a rate limit',
       'run less often; CI runners share addresses and their limits',
       'on Ory Network, starting a flow counts against the login limit too'],
@@ -304,8 +322,8 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       `set BASE_URL to ${line.newBaseUrl}`],
     [{ came: /30[12378]/ }, 1, 'BASE_URL redirects to a website or a gateway, not to Ory',
       "let Ory's paths through, or set BASE_URL to the public API itself"],
-    [[{ came: /426/ }, { came: /400/, says: /HTTPS|SSL|TLS/ }], 1, 'BASE_URL probably needs https',
-      'if https:// fails too, check the port'],
+    [[{ came: /426/ }, { came: /400/, says: /HTTPS|SSL|TLS/ }], 1,
+      'BASE_URL probably needs https://', 'if https:// fails too, check the port'],
     [{ came: /404/ }, 1, 'there is no Ory project at BASE_URL',
       'check the slug, path prefix and port in BASE_URL; is Ory running?'],
     [{ came: /2../ }, 1, "a website answers at BASE_URL, not Ory's API",
@@ -313,10 +331,15 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /502|503|52\d|530/ }, '4, retry', 'a gateway answered, but cannot reach Ory',
       'is Ory running? check the slug in BASE_URL'],
   ],
+  ['other', 'logout',
+    [{ came: /400/, says: /Error 400 \(Bad Request\)|^an empty body$/ }, 1,
+      'a gateway in front of Ory refuses a DELETE with a body',
+      "Google's load balancers do: let it past them, or omit --logout"],
+  ],
   ['other', 'any step',
     [{ came: /404|405|2..|30[12378]/ }, 1,
       `${STEPS[line.step].method} ${STEPS[line.step].path} does not reach Ory`,
-      'route it to Ory, as /self-service is'],
+      'route this method and path to Ory, like the rest of its API'],
     [{ came: /408|425/ }, '4, retry', 'a gateway timed out waiting for the request',
       'try again later; if this persists, check its time limits'],
     [{ came: /502|503|52\d|530/ }, '4, retry', 'Ory stopped answering: a gateway replied instead',
@@ -339,19 +362,23 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /ERR_SSL_(WRONG|PACKET)_.*/ }, 4, 'what answers through the proxy does not speak TLS',
       `does ${config.proxy?.name} begin with https://? most proxies do not speak it`,
       'does the proxy want a login in a browser? if not, check the port'],
+    [{ came: /\d{3}/ }, '4, retry', 'the proxy did not connect to Ory',
+      'see its status under "got", and what it allows'],
     [{}, '4, retry', 'the proxy cannot be reached',
       `check ${config.proxy?.name}, or name the host of BASE_URL in NO_PROXY`],
   ],
 
   ['nobody', 'after the start', // so the address in BASE_URL, its DNS and its TLS are right
     [{ came: /TIMEOUT/ }, 4, 'Ory began this login, but did not answer this step in time',
-      'check its webhooks, password hashing, database; or raise --timeout'],
+      'check its webhooks, password hashing, database; or raise --timeout',
+      'does something in front of Ory swallow the body of a POST?'],
     [[{ came: /E(CONN|PIPE|TIMED|HOST|NET|NOTF|AI_|ADDR|PERM|ACC).*|UND_ERR_(SOCKET|RES_.*)/ },
       { says: /Invalid EOF state/ }], '4, retry', 'Ory, or a gateway in front of it, went away',
       'check its logs, its memory (hashing can exhaust it), its database'],
   ],
   ['nobody', 'any step',
-    [{ came: /TIMEOUT/, says: /^no connection/ }, 4, 'no connection in time, or TLS that hangs',
+    [{ came: /TIMEOUT/, says: /^no connection/ }, 4,
+      'no connection was made in time, or its TLS handshake hangs',
       'check the host and port in BASE_URL, DNS, firewalls and VPN'],
     [{ came: /TIMEOUT/ }, 4, 'the server accepted the connection, but did not answer',
       "check the port in BASE_URL, Ory's logs and its database"],
@@ -362,7 +389,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       'if BASE_URL begins with http://, does this port want https://?',
       'is it a forwarded port? check what it forwards to',
       'does the server want a client certificate? this check has none'],
-    [{ came: /ENOTFOUND/ }, 4, 'there is no host with the name in BASE_URL',
+    [{ came: /ENOTFOUND|EINVAL/ }, 4, 'there is no host with the name in BASE_URL',
       "check it, and the slug in it; in a container, the service's name"],
     [{ came: /EAI_(AGAIN|FAIL)/ }, '4, retry', 'the host name in BASE_URL cannot be looked up now',
       "check the network and its DNS; in a container, the service's name"],
@@ -378,7 +405,8 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /UNABLE_TO_VERIFY_LEAF_SIGNATURE/ }, 4, 'an intermediate certificate may be missing',
       'let the server send its whole chain (often called fullchain)',
       'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file', ...config.tlsHints],
-    [{ came: /.*SELF_SIGNED_CERT.*|UNABLE_TO_GET.*/ }, 4, 'the certificate is not trusted here',
+    [{ came: /.*SELF_SIGNED_CERT.*|UNABLE_TO_GET.*/ }, 4,
+      "the server's certificate is not trusted on this machine",
       'a self-signed default certificate means: this host has none yet',
       'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file',
       'if it is set already (not in .env), its file is of another CA', ...config.tlsHints],
@@ -398,7 +426,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
 
     [{ says: /^bad port$/ }, 2, 'fetch refuses to use the port in BASE_URL',
       'give Ory another port: this one is kept for another protocol'],
-    [{ came: /HTTPParserError|UND_ERR_HEADERS_OVERFLOW|BODY_TOO_LARGE/ }, 1,
+    [{ came: /HTTPParserError|UND_ERR_HEADERS_OVERFLOW|BODY_TOO_LARGE|ERR_ASSERTION/ }, 1,
       'the reply is not valid HTTP, or too large for Ory',
       'is it another service, or does something in front of Ory spoil it?'],
     [{ came: /UND_ERR_REQ_CONTENT_LENGTH_MISMATCH/ }, 1, 'a gateway does not serve this host (421)',
@@ -457,7 +485,8 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
   const text = status ? place || inJson || wordsOf(reply) : reply.text
   const said = `${text}${ray && who === 'other' ? ` (cf-ray ${ray})` : ''}`.replace(/\s+/g, ' ')
   const came = code || String(status)
-  return { who, step, came, facts, ids: who === 'ory' ? [...new Set(ids)] : [], said, newBaseUrl }
+  const shownIds = who === 'ory' ? [...new Set(ids)].slice(0, 8) : []
+  return { who, step, came, facts, ids: shownIds, said, newBaseUrl }
 }
 
 /**
@@ -500,7 +529,7 @@ function wordsOf({ status, headers, text, json }: Reply): string {
 
 /** The texts of a JSON, as sentences: whatever has a name such as message or title. */
 function textsIn(json: unknown): string {
-  const names = /^(title|detail|(error_)?(message|msg|description)|error|reason|faultstring|text)$/i
+  const names = /^(title|detail|\w*(message|msg|description)|error|reason|faultstring|text)$/i
   const texts = new Set<string>()
   const parts = [json]
   // Level by level and without recursion: a body can be nested 100,000 deep.
@@ -517,7 +546,8 @@ function textsIn(json: unknown): string {
 function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
   const { path } = STEPS[step]
   const location = headers.get('location') ?? ''
-  const isRedirect = status > 300 && status < 400 && URL.canParse(location, baseUrl)
+  const isRedirect =
+    location !== '' && status > 300 && status < 400 && URL.canParse(location, baseUrl)
   // No URI holds a backslash. Shown as /, it would split an escaped secret in two.
   if (!isRedirect || location.includes('\\')) return { place: '', newBaseUrl: '' }
   const [base, to] = [new URL(baseUrl), new URL(location, baseUrl + path)]
@@ -537,7 +567,7 @@ function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
 // ---- The report
 //
 // On stdout: two lines of a verified session, or one JSON value, or --help, or --version; else
-// nothing. On stderr: `ory-login: note: …` on the way, and last `ory-login: error: …` with labelled
+// nothing. On stderr: `ory-login: note: …` on the way, last `ory-login: error: …` with labelled
 // lines. All is plain text without a full stop, in 80 columns but for what a server said.
 
 /** What is told of a failure: no secrets. */
@@ -647,30 +677,36 @@ const WITHHELD = '(withheld: it repeats a secret)'
 
 const readNumbers = (text: string): string =>
   text.replace(
-    /(?:\\u\{?|\\U|\\x|%u?|&#x)0*([2-7][\da-f])[;}]?|&#0*(\d{2,3});?|\\0?([01][0-7]{2})/gi,
+    /(?:\\[ux]\{?|%u?|&(?:amp;)*#x)0*([2-7][\da-f])[;}]?|&(?:amp;)*#0*(\d+);?|\\0?([01][0-7]{2})/gi,
     (_, hex, decimal, octal) =>
       String.fromCharCode(hex ? Number.parseInt(hex, 16) : decimal || Number.parseInt(octal, 8)),
   )
 
 /** Whether a text repeats a secret, or a telling part of it, however it is escaped. */
 export function repeatsSecret(text: string, secret: string): boolean {
-  const plain = secret.slice(0, 1000).normalize().toLowerCase()
-  const parts = [...plain.matchAll(/([^\da-z]*)([\da-z])/g)]
+  const known = secret.slice(0, 1000).normalize()
+  const parts = [...known.matchAll(/([^\da-z]*)([\da-z])/gi)]
   // Of fewer than six, another spelling cannot be known: only plain words are sure not to be one.
   const isPlain = /^[\w .,:;'()/-]*$/.test(text)
   if (parts.length < 6)
     return (secret.length > 3 && text.includes(secret)) || (secret.length > 5 && !isPlain)
+  // In any script, twelve as they are.
+  const inRow = (value: string) => value.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '')
+  const seen = inRow(text.normalize())
+  const runs = Array.from(inRow(known), (_, start) => inRow(known).slice(start, start + 12))
+  if (runs.some((run) => run.length === 12 && seen.includes(run))) return true
   const readings = [text]
   for (let times = 0; times < 4; times++) readings.push(readNumbers(readings.at(-1) ?? ''))
   return [...new Set(readings)].some((reading) => {
-    const lower = reading.normalize().toLowerCase()
-    const letters = lower.match(/[\da-z]/g) ?? []
+    const plain = reading.normalize('NFD').match(/[\da-z]/gi) ?? []
+    const letters = plain.map((letter) => letter.toLowerCase())
     // For each place in the text: how many of the secret's characters end there, in order.
     let ending: number[] = []
     return parts.some(([, others = '', character = '']) => {
-      const reach = Math.min(others.length, 10) * 24 + 1
+      const reach = others.length * 24 + 1
       const most = (end: number) => Math.max(0, ...ending.slice(Math.max(0, end - reach), end))
-      ending = letters.map((letter, end) => (letter === character ? 1 + most(end) : 0))
+      const next = character.toLowerCase()
+      ending = letters.map((letter, end) => (letter === next ? 1 + most(end) : 0))
       return ending.includes(Math.min(12, parts.length))
     })
   })
@@ -925,10 +961,11 @@ function readProxy(env: NodeJS.ProcessEnv, baseUrl: string): Config['proxy'] {
   const [lower, usualPort] = protocol === 'https:' ? ['https_proxy', '443'] : ['http_proxy', '80']
   const name = env[lower] === undefined ? lower.toUpperCase() : lower
   const url = env[name]
+  const bare = (host: string) => host.replace(/^\[|\]$|\.$/g, '')
   const isExempt = (entry: string) => {
-    const [, host = entry, ofPort = ''] = /^(.+):(\d+)$/.exec(entry) ?? []
-    const suffix = host.replace(/^\*?\./, '').toLowerCase()
-    const isHost = entry === '*' || hostname === suffix || hostname.endsWith(`.${suffix}`)
+    const [, host = entry, ofPort = ''] = /^([^:]+|\[.+\]):(\d+)$/.exec(entry) ?? []
+    const [own, suffix] = [hostname, host.replace(/^\*?\./, '').toLowerCase()].map(bare)
+    const isHost = entry === '*' || own === suffix || own?.endsWith(`.${suffix}`)
     return isHost && ['', port || usualPort].includes(ofPort)
   }
   const exempt = (env.no_proxy || env.NO_PROXY || '').split(/[,\s]+/).filter(Boolean)
@@ -1095,8 +1132,8 @@ if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import
   process.env.RES_OPTIONS ??= 'timeout:1 attempts:1'
   const print = (text: string) =>
     new Promise<void>((resolve, reject) => {
-      // If a file cannot grow any further, process.stdout loses the rest without an error.
-      if (fs.fstatSync(1).isFile()) resolve(fs.writeFileSync(1, text))
+      // In a file that is full, or in what Node does not know, the text is lost without an error.
+      if (!(process.stdout instanceof Socket)) resolve(fs.writeFileSync(1, text))
       else process.stdout.write(text, (error) => (error ? reject(error) : resolve()))
     })
   const say = (text: string) => new Promise((resolve) => process.stderr.write(`${text}\n`, resolve))

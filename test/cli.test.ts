@@ -245,6 +245,11 @@ describe('streams', { concurrency: 4 }, () => {
       assertFailed(await launch(t, steps, ['--json'], { stdout }), code, step)
     })
 
+  test('stdout is a folder, which Node takes for nothing: no green', async (t) => {
+    const stdout = fs.openSync(folder(), 'r')
+    assertFailed(await launch(t, {}, [], { stdout }), 1, 'print result', /hint .*stdout/)
+  })
+
   if (!isPosix) return
   test('a file that can take a part only: no green', async (t) => {
     const cwd = folder()

@@ -345,7 +345,7 @@ for (const [does, scheme, told, each] of HANGS)
     )
     const env = credentials({ url: `${scheme}://127.0.0.1:${port}` })
     const outcome = await run(env, '--timeout', '7')
-    const what = scheme === 'http' ? 'accepted the connection' : 'no connection in time'
+    const what = scheme === 'http' ? 'accepted the connection' : 'no connection was made in time'
     assertFailed(outcome, 4, 'start', RegExp(`${what}.*got +TIMEOUT: no .* \\(7 s\\)\n`, 's'))
   })
 

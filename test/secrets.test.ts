@@ -56,6 +56,7 @@ const ESCAPED: Readonly<Record<string, Spell>> = {
   'as in JSON of Go': inGo,
   'as in JSON of PHP': (s) => inGo(s).replaceAll('/', '\\/'),
   'as in JSON, each character': inUnicode,
+  'as in Perl': byNumber((hex) => `\\x{${hex}}`),
   'as in Rust': byNumber((hex) => `\\u{${hex}}`),
   'as in C': byNumber((hex) => `\\U${hex.padStart(8, '0')}`),
   'as by escape() of JavaScript': (s) => s.replace(/[^\w@*+./-]/g, (c) =>
@@ -96,7 +97,8 @@ const spell = (name: string, secret: string) => SPELLINGS[name]?.(secret) ?? ass
 // biome-ignore format: a table
 const PASSWORDS = [
   'Tr0ub4dor&3<zebra', `p"w\\x &ä%+$<'/hunterZq8Kv/'>$+%ä& \\"q`, `<'>&"'$%!~;#`, '!@#$%^&*()_+',
-  'парольПароль', 'Größenwahn-überall', '😀🔑😀🔑😀🔑', '\\'.repeat(12), 'pw\\u0041<xyz', 'hunter',
+  'парольПароль', 'İstanbul99', `ab${'ы'.repeat(70)}cdef`,
+  'Größenwahn-überall', '😀🔑😀🔑😀🔑', '\\'.repeat(12), 'pw\\u0041<xyz', 'hunter',
   'ab\tcd"ef\'gh', 'zebra&3%', 'zebra<3&', 'zebra"3\\', "it's'quoted'", `x&${'long '.repeat(1000)}`,
 ]
 const BESIDE = ['', ' to us', '</b>', 'ffa60abd', 'u0041', 'lt;', '%', '\\', '"', '&', '😀']
@@ -129,6 +131,8 @@ const PAIRS: readonly [text: string, secret: string][] = [
   ['STRA%C3%9FE-7', 'Straße-7'], ['a\u200b\u0308#,#(#', 'ä#,#(#'],
   ['Cafe%CC%81-zebra1', 'Cafe\u0301-zebra1'],
   ['Tr0ub4dor&amp;amp;amp;amp;lt;zebra', 'Tr0ub4dor<zebra'],
+  ['&amp;#104;u&amp;#x6e;ter2abc', 'hunter2abc'], ['h\u0301u\u0301n\u0301ter2abc', 'hunter2abc'],
+  ['It is 2024 корректная лошадь', '2024 корректная лошадь батарея 2024'],
   ['Tr0ub4dor%252525253Czebra', 'Tr0ub4dor<zebra'],
   // In Ory's own text, where a star in the place of the password would tell it.
   ['check for spelling mistakes in your password or username', 'password'],

@@ -47,7 +47,7 @@ const ofClient = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
   ],
 })
 
-const UNTRUSTED = /not trusted here\n.*hint +with a private CA.*NODE_EXTRA_CA_CERTS/s
+const UNTRUSTED = /not trusted on this machine\n.*hint +with a private CA.*NODE_EXTRA_CA_CERTS/s
 const LACKS = /intermediate.* UNABLE_TO_VERIFY_LEAF_.*hint +let the server send.*NODE_EXTRA_CA/s
 const AT_FAULT = /a fault in the server's certificate\n.*got +INVALID_(CA|PURPOSE): /s
 const HANDSHAKE = /TLS handshake failed\n.*hint .*client certificate.*TLS 1\.2.*HTTP\/1/s
