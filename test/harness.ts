@@ -164,6 +164,10 @@ export function replay(...names: string[]): Behaviour {
     recording(refusal(seen) || 'wrong-path').at(-1)?.response
 }
 
+/** For the name of a test: a value, of which a long middle is left out. */
+export const brief = (value: unknown): string =>
+  String(JSON.stringify(value)).replace(/^(.{90}).{9,}(.{40})$/s, '$1…$2')
+
 // ---- Servers and proxies on loopback
 
 /** What a test has to end what it started: its own context. */

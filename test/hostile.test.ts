@@ -87,7 +87,7 @@ const NOT_LOGINS: readonly [exit: number, ...Parameters<typeof answer>][] = [
   [1, 200, { session_token: 'a\r\nx-evil: 1' }], [1, 200, { session_token: 'жетон' }],
 ]
 for (const [exit, ...parts] of NOT_LOGINS)
-  test(`${JSON.stringify(parts).slice(0, 99)} is not a login`, async (t) => {
+  test(`${harness.brief(parts)} is not a login`, async (t) => {
     const outcome = await login(t, { submit: answer(...parts) })
     assertFailed(outcome, exit, 'submit')
     assert.equal(outcome.ory.count('whoami'), 0)

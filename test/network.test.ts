@@ -15,6 +15,7 @@ const { at, credentials, login, notesOf, program, run, startOry } = harness
 const { assertFailed, assertVerified, reportOf } = harness
 
 const time = harness.ownTime()
+const BOUND = { timeout: 60_000 } // where a fault would hang
 
 /**
  * Names that only this file knows. That of a code and a number fails so often with this code, and
@@ -262,7 +263,7 @@ test('a time-out keeps what the try before got', async (t) => {
 
 for (const [index, before] of LOGIN_STEPS.entries()) {
   const step = ALL_STEPS[index + 1] ?? 'logout'
-  test(`a server that is gone at ${step}, or goes away, or says nothing`, async (t) => {
+  test(`a server that is gone at ${step}, or goes away, or says nothing`, BOUND, async (t) => {
     const last: Behaviour = () => {
       leadsTo.set(gone.port, CLOSED_PORT)
       return { ...SUCCESS[before], headers: { connection: 'close' } }
@@ -301,8 +302,7 @@ test('waits count together: after one of 6 s, another does not fit into 10 s', a
   const { ms, ...outcome } = await login(t, steps, {}, '--timeout', '10', '--json')
   assertFailed({ ms, ...outcome }, 4, 'submit', /hint +--timeout leaves no time/)
   const [start, ofSubmit] = JSON.parse(outcome.stdout).steps
-  assert.deepEqual([start.attempts, [start.waited_ms]], [2, time.waits])
-  assert.deepEqual([ofSubmit.attempts, ofSubmit.waited_ms], [1, 0])
+  assert.deepEqual([start.attempts, start.waited_ms, ofSubmit.waited_ms], [2, ...time.waits, 0])
   assert.ok(start.duration_ms + start.waited_ms <= ms + 2, `${start.duration_ms} of ${ms}`)
 })
 
@@ -338,7 +338,7 @@ const HANGS: readonly [does: string, scheme: string, told: string, each?: string
   ['sends a 421 that is no gzip', 'http', `HTTP/1.1 421 No\r\n${ZIPPED}${'x'.repeat(300_000)}`],
 ]
 for (const [does, scheme, told, each] of HANGS)
-  test(`a server that ${does}, until the time is up`, async (t) => {
+  test(`a server that ${does}, until the time is up`, BOUND, async (t) => {
     const { port } = await harness.startRaw(
       t,
       hang(told, each, () => time.isUp()),
@@ -380,7 +380,7 @@ const UNREAD: readonly [unread: string, Answer | Behaviour, code: number, calls:
   ['print and say', silence, 4, /^say .*TIMEOUT/s],
 ]
 for (const [unread, submit, code, says] of UNREAD)
-  test(`nobody reads what main wants to ${unread}: exit code ${code}`, async (t) => {
+  test(`nobody reads what main wants to ${unread}: exit code ${code}`, BOUND, async (t) => {
     time.graces.length = 0
     const calls: string[] = []
     const call = (name: string) => (text: string) => {

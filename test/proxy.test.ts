@@ -103,7 +103,7 @@ const busy = answerWith('503 No')
 const isUp = () => time.isUp()
 const CANNOT = /proxy cannot be reached.*hint +check HTTPS?_PROXY/s
 const CUT = /got +(ECONNRESET|UND_ERR_SOCKET): /
-const LATE = /in time through the proxy.*the proxy in HTTPS?_PROXY/s
+const LATE = /in time through the proxy.*: no complete answer.*the proxy in HTTPS?_PROXY/s
 // biome-ignore format: a table: what is asked, what the proxy does, its dials, and what is told
 const FAILING: readonly [scheme: string, does: string, Habit, dials: number, ...RegExp[]][] = [
   ['https', 'answers 403', answerWith('403 Forbidden'), 1, /not allow this host.* 403: /s],
