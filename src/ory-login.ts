@@ -23,7 +23,7 @@ import { Client, fetch, Headers, ProxyAgent } from 'undici'
 /** Shown by --version, and sent as the user agent. */
 export const VERSION = '3.0.0'
 
-/** For the demo alone: loopback, and made up. */
+/** Only for the demo: a loopback address and a made-up identity. */
 const DEMO = {
   BASE_URL: 'http://127.0.0.1:4433',
   IDENT: 'demo@example.com',
@@ -52,7 +52,7 @@ From the environment only:
   NODE_EXTRA_CA_CERTS                PEM file of a private CA
 
 Options:
-  --timeout <seconds>  for the whole run, more than 0 and at most 3600 (30)
+  --timeout <seconds>  for the whole run: above 0, at most 3600 (30)
   --logout             log out once the session is verified
   --json               print one JSON value on stdout, on success and failure
   --verbose            print the effective settings and each request to stderr
@@ -83,7 +83,7 @@ const STEPS = {
 } as const
 export type Step = keyof typeof STEPS
 
-/** Logs in and has the session verified. Throws a LoginError as soon as an answer is not so. */
+/** Logs in and has the session verified. Throws a LoginError as soon as an answer differs. */
 async function logIn(run: Run): Promise<void> {
   const { identifier, password } = run.config
 
@@ -106,7 +106,7 @@ async function logIn(run: Run): Promise<void> {
 }
 
 // What a server sends is unknown until one of these has read it: each returns what Ory documents
-// for a step, or says in a text what is wrong with it.
+// for a step, or a text that says what is wrong with it.
 
 function readFlow(body: unknown): { id: string } | string {
   const { id } = fields(body)
@@ -127,7 +127,7 @@ function readLogin(body: unknown): Login | string {
 }
 
 type Session = { session_id: string; identity_id: string; expires_at: string }
-/** Each check logs in as the same identity: only the session's id tells a cached older session. */
+/** Each check logs in as the same identity: only the session's id reveals an older, cached one. */
 function readSession(body: unknown, login: Login): Session | string {
   const { active, id, identity, expires_at } = fields(body)
   const { id: identity_id } = fields(identity)
@@ -141,8 +141,9 @@ function readSession(body: unknown, login: Login): Session | string {
   return { session_id, identity_id, expires_at: textOf(expires_at) }
 }
 
+/** Any value as something with fields: null, a text or a number has none that is read. */
 const fields = (value: unknown): Record<string, unknown> => Object(value)
-/** A text that is not empty. A lone surrogate (Cs) cannot be encoded, so it is no text. */
+/** A text that is not empty. A lone surrogate (Cs) cannot be encoded, so it does not count. */
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && /^\P{Cs}+$/u.test(value)
 const textOf = (value: unknown): string =>
@@ -157,11 +158,13 @@ const textOf = (value: unknown): string =>
 //   other start 404: a page titled "404 Not Found"
 //   nobody whoami ECONNRESET: read ECONNRESET
 //
-// From the status on, a line is what people see as `got`: to add a row, copy a `got`.
+// From the status on, a line is what people see as `got`: to add a row, turn the status, facts, ids
+// and words of a `got` into a pattern.
 
 /**
- * Who answered is decided first, since a status means something else from each: Ory; something in
- * its place or in front of it (a gateway, a firewall, a website); this machine's proxy; or nobody.
+ * Who answered is decided first, since a status means something different from each: Ory; other,
+ * something in its place or in front of it, such as a gateway, a firewall or a website; the proxy
+ * of this machine; or nobody. --json has it as answered_by, so that the right team is alerted.
  */
 type Who = 'ory' | 'other' | 'proxy' | 'nobody'
 
@@ -175,7 +178,10 @@ export type Line = {
   newBaseUrl: string // what BASE_URL should be, where a redirect tells it
 }
 
-/** A row is for lines in which each field of its pattern matches: says anywhere, others whole. */
+/**
+ * A row is for lines in which each field of its pattern matches. `says` may match anywhere in what
+ * was said; the others must match all of `came`, of one fact or of one id.
+ */
 type Pattern = { came?: RegExp; fact?: RegExp; id?: RegExp; says?: RegExp }
 type Row = readonly [
   when: Pattern | readonly Pattern[], // of several, one must match
@@ -207,14 +213,15 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       'verify it, or use a test identity whose address is verified'],
     [[{ id: /4010011/ }, { came: /401/ }], 3, 'this identity is disabled',
       'set its state to active, or use another test identity'],
+    // So begins what Kratos says of a value that breaks a JSON schema: I[#/traits/email] S[#/…]
     [{ id: /4000001/, says: /I\[#/ }, 3,
-      'the password is right, but the identity breaks its schema',
-      'correct its traits or the schema; until then, its logins fail'],
+      'the password is right, but the identity violates its schema',
+      'correct its traits or the schema; until then its logins will fail'],
     [{ id: /4000001/, says: /^JSON without an error message$/ }, 4, "a conflict in Ory's database",
       "try again later; if this persists, check Ory's database"],
     [{ fact: /active:password/, id: /.+/ }, 3,
       'the password is right, but a webhook refused this login',
-      'its text says why: change this webhook, or take another identity'],
+      'its text says why: change the webhook, or use another identity'],
     [{ id: /4000006|4000037/ }, 3, 'wrong password or unknown identifier (Ory does not say which)',
       ...config.mistakes,
       `check IDENT (from ${config.sources.IDENT}) and PASS (from ${config.sources.PASS})`,
@@ -226,20 +233,20 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [[{ id: /4000003|4000038|500000[23]|1\d{6}/ }, { came: /422/ }], 3,
       'this login takes more than a password',
       'use a test identity that needs no SSO, code, captcha or browser'],
-    [{ id: /\d+/ }, 3, 'Ory refused this login, for a reason not known here',
+    [{ id: /\d+/ }, 3, 'Ory refused this login, for a reason this check does not know',
       'see what Ory says under "got"'],
     [{ says: /flow query parameter is missing/ }, 1, 'the login request reached Ory changed',
       'does a proxy in front of Ory drop the query?'],
     [{ says: /by system administrator/ }, 3, 'the password method is off in this project',
       'enable it (selfservice.methods.password), or test another project'],
     [{ came: /410/ }, 1, 'the flow expired before it was submitted',
-      'check the clocks, selfservice.flows.login.lifespan, and for a cache'],
+      'look for a cache or a wrong clock; check flows.login.lifespan'],
     [{ came: /404/ }, 1, 'the server that received the password does not know this flow',
       'if several servers answer at BASE_URL, give them one database'],
     [[{ id: /invalid_configuration/ }, { says: /misconfiguration prevents/ }], 3,
       'a setting of the project prevents this login',
-      'must an address be verified, and has this identity none?',
-      'has it no password, and is the password migration hook off?'],
+      'is a verified address required, but this identity has no address?',
+      'does it lack a password, and is the password migration hook off?'],
     [{ says: /migration hook failed/ }, 4, 'the password migration hook failed; Ory itself is fine',
       'check this hook and its logs: Ory could not judge the password'],
     [{ says: /webhook|third-party upstream|giving up after/ }, 4, 'a webhook after login failed',
@@ -247,8 +254,8 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
   ],
   ['ory', 'whoami',
     [{ came: /200/ }, 1, 'whoami does not confirm the session that was just made',
-      'not active? check if its lifespan or a hook ends it at once',
-      'another one? check for a cache in front of Ory'],
+      'not active? check whether its lifespan or a hook ends it at once',
+      'a different session? check for a cache in front of Ory'],
     [{ came: /401/ }, '1, retry', 'Ory rejected the session token it had just issued',
       'does a proxy in front of Ory strip the header X-Session-Token?',
       'did another login end the session (hook revoke_active_sessions)?',
@@ -259,7 +266,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       "try again later, and check Ory's logs"],
   ],
   ['ory', 'logout',
-    [{ came: /400|403/ }, 1, 'Ory does not know this session any more, or got no body',
+    [{ came: /400|403/ }, 1, 'Ory no longer knows this session, or received no body',
       'did another login end it (hook revoke_active_sessions)?',
       'does a proxy in front of Ory drop the body of a DELETE?'],
   ],
@@ -277,7 +284,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
   ],
 
   ['other', 'any step',
-    [{ says: /^JSON that breaks off$/ }, '4, retry', 'the answer was cut: its JSON breaks off',
+    [{ says: /^JSON that breaks off$/ }, '4, retry', 'the answer was cut: its JSON is incomplete',
       'check what stands in front of Ory, and its logs'],
     [[{ came: /401|407|511/ }, { says: /Access credentials are|action was forbidden/ }], 1,
       'a gateway in front of Ory wants credentials of its own',
@@ -288,7 +295,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ says: /required SSL certificate/ }, 1, 'a gateway wants a client certificate',
       'this check has none: point BASE_URL past the gateway'],
     [{ came: /426/, says: /^(Upgrade Required|an empty body)$/ }, 1,
-      'a gateway refuses the HTTP version or scheme it was asked with',
+      'a gateway refuses the HTTP version or scheme of this request',
       'does nginx ask Envoy or Istio? set its proxy_http_version to 1.1',
       'if BASE_URL begins with http://, try https://'],
     [[{ came: /421/ }, { says: /Invalid Hostname/ }], 1, 'a gateway does not serve this host name',
@@ -315,7 +322,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ says: /, the same host with https$/ }, 1,
       'BASE_URL begins with http://, but Ory wants https://', `set BASE_URL to ${line.newBaseUrl}`],
     [{ says: /\/admin\/self-service\/login\/api, / }, 1, "BASE_URL is Ory's admin API",
-      'set BASE_URL to the public API: another port, as a rule 4433'],
+      'set BASE_URL to the public API, which usually has port 4433'],
     [{ says: /, the same path at another port$/ }, 1, "BASE_URL is probably Ory's admin API",
       `set BASE_URL to ${line.newBaseUrl}`],
     [{ says: /, the same path at another address$/ }, 1, 'Ory redirects to another address',
@@ -343,7 +350,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /408|425/ }, '4, retry', 'a gateway timed out waiting for the request',
       'try again later; if this persists, check its time limits'],
     [{ came: /502|503|52\d|530/ }, '4, retry', 'Ory stopped answering: a gateway replied instead',
-      "the login began well: try again later, and check Ory's logs"],
+      "the login started well: try again later, and check Ory's logs"],
     [{ came: /5../ }, 4, 'something in front of Ory failed',
       'this says nothing about the password: check what stands there'],
     [{}, 1, 'something other than Ory answered', 'check what stands in front of Ory',
@@ -354,7 +361,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /407/ }, 4, 'the proxy wants a user and password',
       `set them in ${config.proxy?.name}: http://user:password@host:port`],
     [{ came: /403/ }, 4, 'the proxy does not allow this host',
-      'have the host of BASE_URL allowed, or name it in NO_PROXY'],
+      'allow the host of BASE_URL in the proxy, or list it in NO_PROXY'],
     [{ came: /50[234]/ }, '4, retry', 'the proxy answered, but could not connect to Ory',
       'check that Ory is running, and the host and port in BASE_URL'],
     [{ came: /TIMEOUT/ }, 4, 'no answer came in time through the proxy',
@@ -370,11 +377,11 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
 
   ['nobody', 'after the start', // so the address in BASE_URL, its DNS and its TLS are right
     [{ came: /TIMEOUT/ }, 4, 'Ory began this login, but did not answer this step in time',
-      'check its webhooks, password hashing, database; or raise --timeout',
+      'check webhooks, password hashing and database; or raise --timeout',
       'does something in front of Ory swallow the body of a POST?'],
     [[{ came: /E(CONN|PIPE|TIMED|HOST|NET|NOTF|AI_|ADDR|PERM|ACC).*|UND_ERR_(SOCKET|RES_.*)/ },
       { says: /Invalid EOF state/ }], '4, retry', 'Ory, or a gateway in front of it, went away',
-      'check its logs, its memory (hashing can exhaust it), its database'],
+      'check its logs, its database, and its memory (hashing may use it up)'],
   ],
   ['nobody', 'any step',
     [{ came: /TIMEOUT/, says: /^no connection/ }, 4,
@@ -400,42 +407,43 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
     [{ came: /CERT_(HAS_EXPIRED|NOT_YET_VALID)/ }, 4,
       "the server's certificate has expired or is not valid yet",
       "renew it if it has expired, and check this machine's clock", ...config.tlsHints],
-    [{ came: /ERR_TLS_CERT_ALTNAME_INVALID/ }, 4, "the server's certificate is for another name",
+    [{ came: /ERR_TLS_CERT_ALTNAME_INVALID/ }, 4,
+      "the server's certificate is for a different name",
       'check the host in BASE_URL; if it is right, it needs a certificate', ...config.tlsHints],
     [{ came: /UNABLE_TO_VERIFY_LEAF_SIGNATURE/ }, 4, 'an intermediate certificate may be missing',
       'let the server send its whole chain (often called fullchain)',
       'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file', ...config.tlsHints],
     [{ came: /.*SELF_SIGNED_CERT.*|UNABLE_TO_GET.*/ }, 4,
       "the server's certificate is not trusted on this machine",
-      'a self-signed default certificate means: this host has none yet',
+      'a self-signed default certificate means this host has none yet',
       'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file',
-      'if it is set already (not in .env), its file is of another CA', ...config.tlsHints],
+      'if it is already set (not in .env), its file holds a different CA', ...config.tlsHints],
     [{ came: /CERT_\w+|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED|UNSPECIFIED/ }, 4,
-      "there is a fault in the server's certificate",
-      'it must be one for TLS servers, of a key and signature still in use', ...config.tlsHints],
+      "the server's certificate is faulty",
+      'it must be for TLS servers, with a key and signature still accepted', ...config.tlsHints],
     [{ came: /ERR_SSL_(WRONG|PACKET)_.*/ }, 4, 'this port does not speak TLS',
       'check the port in BASE_URL: should it begin with http://?'],
     [{ came: /ERR_SSL_.*(UNRECOGNIZED_NAME|INTERNAL_ERROR|HANDSHAKE_FAILURE)/ }, 4,
       'the server seems to have no certificate for this host name',
       'is it a new custom domain, or a wrong host name in BASE_URL?',
       'if not, does it want a client certificate? this check has none',
-      'if not, let it speak TLS 1.2 or later, with a usual cipher'],
+      'if not, allow TLS 1.2 or later, with a common cipher'],
     [{ came: /EPROTO|ERR_SSL_.*/ }, 4, 'the TLS handshake failed',
       'does the server want a client certificate? this check has none',
-      'if not, let it speak TLS 1.2 or later, a usual cipher, and HTTP/1.1'],
+      'if not, allow TLS 1.2 or later, a common cipher, and HTTP/1.1'],
 
     [{ says: /^bad port$/ }, 2, 'fetch refuses to use the port in BASE_URL',
-      'give Ory another port: this one is kept for another protocol'],
+      'give Ory another port: this one is reserved for another protocol'],
     [{ came: /HTTPParserError|UND_ERR_HEADERS_OVERFLOW|BODY_TOO_LARGE|ERR_ASSERTION/ }, 1,
       'the reply is not valid HTTP, or too large for Ory',
-      'is it another service, or does something in front of Ory spoil it?'],
+      'is it another service, or does something in front of Ory alter it?'],
     [{ came: /UND_ERR_REQ_CONTENT_LENGTH_MISMATCH/ }, 1, 'a gateway does not serve this host (421)',
       'check the host name in BASE_URL, and the sites of the gateway'],
-    [{}, 4, 'the request failed', 'check the network up to Ory: is a login (407) wanted there?'],
+    [{}, 4, 'the request failed', 'check the network up to Ory: does it want a proxy login (407)?'],
   ],
 ]
 
-/** The row that a line means. */
+/** Finds the row that matches a line. */
 export function meaningOf(line: Line, config: Config): Row {
   const isWhole = (pattern: RegExp | undefined, values: string[]) =>
     !pattern || values.some((value) => RegExp(`^(?:${pattern.source})$`, 's').test(value))
@@ -462,7 +470,7 @@ export type Reply = {
   rest?: string // what follows that object
 }
 
-/** Makes the line of a reply. `fault` is what is wrong with the body of a right status. */
+/** Makes the line of a reply. `fault` says what is wrong with the body, if the status is right. */
 export function readLine(step: Step, reply: Reply, fault: string, config: Config): Line {
   const { status, code, headers, json, rest = '' } = reply
   const { error, ui, active } = fields(json)
@@ -485,8 +493,8 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
   const text = status ? place || inJson || wordsOf(reply) : reply.text
   const said = `${text}${ray && who === 'other' ? ` (cf-ray ${ray})` : ''}`.replace(/\s+/g, ' ')
   const came = code || String(status)
-  const shownIds = who === 'ory' ? [...new Set(ids)].slice(0, 8) : []
-  return { who, step, came, facts, ids: shownIds, said, newBaseUrl }
+  const orysIds = who === 'ory' ? [...new Set(ids)].slice(0, 8) : [] // 75,000 took too long
+  return { who, step, came, facts, ids: orysIds, said, newBaseUrl }
 }
 
 /**
@@ -496,10 +504,11 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
  */
 function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, headers, json } = reply
-  // Codes of TLS and of certificates, which are Ory's; and what is found on this machine.
-  const isBehindProxy =
+  // A failed start is the proxy's, unless the code is of Ory's TLS or certificate, or of this
+  // machine: BODY_TOO_LARGE, or an Error without a code ("bad port").
+  const isNotOfProxy =
     /^(EPROTO|CERT|DEPTH|SELF|UNABLE|INVALID|PATH|UNSPEC|ERR_TLS|ERR_SSL_(?!WR|PA)|BODY|Error)/
-  const isOfProxy = proxy && (/^\d/.test(code) || (step === 'start' && !isBehindProxy.test(code)))
+  const isOfProxy = proxy && (/^\d/.test(code) || (step === 'start' && !isNotOfProxy.test(code)))
   if (status === 0) return isOfProxy ? 'proxy' : 'nobody'
   if (status === 429 || status === 503) return 'other'
   if (headers.has('www-authenticate') || isOfFirewall(reply)) return 'other'
@@ -527,7 +536,7 @@ function wordsOf({ status, headers, text, json }: Reply): string {
   return status < 300 ? 'no JSON' : text.trim() // a 2xx could hold a token
 }
 
-/** The texts of a JSON, as sentences: whatever has a name such as message or title. */
+/** The texts in a JSON body, as sentences: whatever has a name such as message or title. */
 function textsIn(json: unknown): string {
   const names = /^(title|detail|\w*(message|msg|description)|error|reason|faultstring|text)$/i
   const texts = new Set<string>()
@@ -548,7 +557,7 @@ function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
   const location = headers.get('location') ?? ''
   const isRedirect =
     location !== '' && status > 300 && status < 400 && URL.canParse(location, baseUrl)
-  // No URI holds a backslash. Shown as /, it would split an escaped secret in two.
+  // No URI holds a backslash: URL turns it into /, and an escaped secret would go unnoticed.
   if (!isRedirect || location.includes('\\')) return { place: '', newBaseUrl: '' }
   const [base, to] = [new URL(baseUrl), new URL(location, baseUrl + path)]
   const target = `${to.protocol}//${to.host}${to.pathname}`
@@ -557,10 +566,11 @@ function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
   const isSameHost = to.hostname === base.hostname
   const isOtherPort = isSameHost && to.port !== base.port
   const isToHttps = base.protocol === 'http:' && to.protocol === 'https:'
-  const isSafe = isToHttps || to.protocol === base.protocol // to give up https is never advised
-  const isElsewhere = isOrys && isSafe && newBaseUrl !== baseUrl
-  const samePath = isElsewhere && `, the same path at another ${isOtherPort ? 'port' : 'address'}`
-  const kind = isSameHost && isToHttps ? ', the same host with https' : samePath || ''
+  const isSafe = isToHttps || to.protocol === base.protocol // never advise giving up https
+  let kind = '' // the list looks for these words, in its section of other and start
+  if (isSameHost && isToHttps) kind = ', the same host with https'
+  else if (isOrys && isSafe && newBaseUrl !== baseUrl)
+    kind = `, the same path at another ${isOtherPort ? 'port' : 'address'}`
   return { place: `it points to ${target}${kind}`, newBaseUrl }
 }
 
@@ -570,13 +580,13 @@ function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
 // nothing. On stderr: `ory-login: note: …` on the way, last `ory-login: error: …` with labelled
 // lines. All is plain text without a full stop, in 80 columns but for what a server said.
 
-/** What is told of a failure: no secrets. */
+/** What a report says of a failure, as --json prints it; it holds no secrets. */
 type Failure = {
   exit_code: number
   step: string // its name
-  answered_by?: Who // where a request was sent
+  answered_by?: Who // only if a request was sent
   request?: string
-  status?: number // where an answer came
+  status?: number // only if an answer came
   ory_ids?: string[]
   variables?: string[] // at fault
   error: string
@@ -593,11 +603,12 @@ class LoginError extends Error {
   }
 }
 
-/** Builds the report of a failed request. Only what came from outside is made fit to be shown. */
+/** Builds the report of a failed request. Only text from outside goes through safe(). */
 function buildFailure(run: Run, step: Step, reply: Reply, fault: string) {
   const { config, safe } = run
   const { baseUrl, proxy } = config
-  run.session_token ||= textOf(fields(reply.json).session_token) // a refused login may have one too
+  // A refused login may bring a token too: once it is in run, safe() withholds it.
+  run.session_token ||= textOf(fields(reply.json).session_token)
   const { name, method, path, expected } = STEPS[step]
   const found = readLine(step, reply, fault, config)
   const line = { ...found, newBaseUrl: safe(found.newBaseUrl) }
@@ -651,7 +662,7 @@ function annotate({ step, error, got, hints }: Failure): string {
 /** What goes to stdout once a run has ended. */
 function formatResult(run: Run | undefined, failure: Failure | undefined, isJson: boolean): string {
   const { session, session_token = '', safe = String } = run ?? {}
-  // Of a token at most 24 characters are shown, and at least 15 are not.
+  // Shows at most 24 characters of a token, and hides at least 15.
   const start = session_token.slice(0, Math.max(0, Math.min(24, session_token.length - 15)))
   const verified = session && {
     token: repeatsSecret(start, run?.config.password ?? '') ? WITHHELD : `${toLine(start)}…`,
@@ -686,11 +697,11 @@ const readNumbers = (text: string): string =>
 export function repeatsSecret(text: string, secret: string): boolean {
   const known = secret.slice(0, 1000).normalize()
   const parts = [...known.matchAll(/([^\da-z]*)([\da-z])/gi)]
-  // Of fewer than six, another spelling cannot be known: only plain words are sure not to be one.
+  // With fewer than six, escaped spellings cannot be recognised, so only plain text is shown.
   const isPlain = /^[\w .,:;'()/-]*$/.test(text)
   if (parts.length < 6)
     return (secret.length > 3 && text.includes(secret)) || (secret.length > 5 && !isPlain)
-  // In any script, twelve as they are.
+  // In any script: twelve letters or digits in a row.
   const inRow = (value: string) => value.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '')
   const seen = inRow(text.normalize())
   const runs = Array.from(inRow(known), (_, start) => inRow(known).slice(start, start + 12))
@@ -751,7 +762,8 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
   const { name, method, path, status } = STEPS[step]
   const record = { name, status: null as number | null, attempts: 0, duration_ms: 0, waited_ms: 0 }
   run.steps.push(record)
-  for (let before = ''; ; ) {
+  let before = '' // what the previous attempt got
+  for (;;) {
     const began = performance.now()
     const seconds = () => Math.round((performance.now() - began) / 1000)
     const noteWait = () => run.note(`${name}: no answer yet after ${seconds()} s`)
@@ -760,24 +772,25 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
     clearInterval(timer)
     if (before && reply.code === 'TIMEOUT') reply.text += `; the try before got ${before}`
     const came = reply.code || String(reply.status)
-    const next = ++record.attempts + 1
+    record.attempts++
     const ms = Math.round(performance.now() - began)
     record.duration_ms += ms
     record.status = reply.status || null
     if (run.options.verbose) run.note(`${name}: ${method} ${path}: ${came} in ${ms} ms`)
     const surplus = reply.rest && "more data after Ory's answer"
-    const body = reply.status === status ? surplus || read(reply.json) : ''
-    if (typeof body !== 'string') return body
+    // What was read of the body; or in a text what is wrong with it, '' where the status is.
+    const result = reply.status === status ? surplus || read(reply.json) : ''
+    if (typeof result !== 'string') return result
 
-    const { failure, isRetryable } = buildFailure(run, step, reply, body)
-    if (!isRetryable || next > 3) throw new LoginError(failure)
+    const { failure, isRetryable } = buildFailure(run, step, reply, result)
+    if (!isRetryable || record.attempts === 3) throw new LoginError(failure)
     const wait = Math.round(waitMs(record.attempts, reply))
     const due = `in ${wait > 3_600_000 ? 'more than an hour' : `${Math.ceil(wait / 100) / 10} s`}`
     if (performance.now() + wait >= run.deadline) {
       failure.hints.unshift(`--timeout leaves no time for the next try, which is due ${due}`)
       throw new LoginError(failure)
     }
-    run.note(`${step}: got ${came}; trying again ${due} (${next} of 3)`)
+    run.note(`${step}: got ${came}; trying again ${due} (${record.attempts + 1} of 3)`)
     await sleep(wait)
     record.waited_ms += wait
     before = failure.got ?? ''
@@ -948,7 +961,7 @@ function faultOfUrl(url: string): string {
   return isEndpoint ? 'is a whole endpoint: leave its path off' : ''
 }
 
-/** Whether a URL leads to this machine: asked directly, and it alone gets the demo identity. */
+/** Whether a URL leads to this machine, which needs no proxy, and alone gets the demo identity. */
 const isThisMachine = (url: string): boolean =>
   /^(.+\.)?localhost\.?$|^127\.[\d.]+$|^0\.0\.0\.0$|^\[::1?\]$/.test(new URL(url).hostname)
 
@@ -964,8 +977,9 @@ function readProxy(env: NodeJS.ProcessEnv, baseUrl: string): Config['proxy'] {
   const bare = (host: string) => host.replace(/^\[|\]$|\.$/g, '')
   const isExempt = (entry: string) => {
     const [, host = entry, ofPort = ''] = /^([^:]+|\[.+\]):(\d+)$/.exec(entry) ?? []
-    const [own, suffix] = [hostname, host.replace(/^\*?\./, '').toLowerCase()].map(bare)
-    const isHost = entry === '*' || own === suffix || own?.endsWith(`.${suffix}`)
+    const own = bare(hostname)
+    const suffix = bare(host.replace(/^\*?\./, '').toLowerCase())
+    const isHost = entry === '*' || own === suffix || own.endsWith(`.${suffix}`)
     return isHost && ['', port || usualPort].includes(ofPort)
   }
   const exempt = (env.no_proxy || env.NO_PROXY || '').split(/[,\s]+/).filter(Boolean)
@@ -983,7 +997,7 @@ function readProxy(env: NodeJS.ProcessEnv, baseUrl: string): Config['proxy'] {
 /** Reads the configuration: the environment, else .env, else the demo. Throws a LoginError. */
 export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string): Config {
   const dotenv: NodeJS.ProcessEnv = parseDotenv(dotenvText)
-  const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env knows it in any case
+  const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env ignores case
   const wrong = (names: string[], fault: string, ...hints: string[]) => {
     const plural = names.length > 1 ? fault.replace(/^is /, 'are ') : fault
     if (names.length > 0) throw usageError(`${names.join(' and ')} ${plural}`, hints, names)
@@ -1054,7 +1068,7 @@ function noteSettings({ config, options, note, safe, request_id }: Run): void {
 // ---- main
 
 type Write = (text: string) => Promise<unknown> // resolves once it is written
-type Streams = { print: Write; say: Write; uncaught?: Promise<unknown> } // an error of no promise
+type Streams = { print: Write; say: Write; uncaught?: Promise<unknown> } // an error
 
 /** Runs the program, and returns its exit code within the time of --timeout. */
 export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Streams) {
@@ -1088,6 +1102,7 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
   done.abort()
   run?.connection.destroy()
 
+  // It is looked for in args, since it counts where readOptions threw as well.
   text ||= formatResult(run, failure, args.includes('--json'))
   const time = Math.max((run?.deadline ?? 0) - performance.now(), 1000) // a second of grace
   const late = sleep(time, 'nothing reads it', { ref: false })
@@ -1110,12 +1125,12 @@ function timedOut(run: Run | undefined): Reply {
   return noAnswer('TIMEOUT', `${what} within --timeout (${run?.options.seconds} s)`)
 }
 
-/** Tells that this program failed itself; the error's text is not told: it could quote a secret. */
+/** Reports a bug in this program. The error's text is left out: it could quote a secret. */
 const reportBug = (error: unknown): Failure => ({
   exit_code: 1,
   step: 'log in',
   error: `ory-login ${VERSION} itself failed (${rootCause(error).code})`,
-  hints: ['use Node.js 20.18.1 or later, and the locked packages', 'else, please report this bug'],
+  hints: ['use Node.js 20.18.1 or later, and the locked package versions', 'else, report this bug'],
 })
 
 // If another file was started, this one was only imported. Where that cannot be told (a file: URL,
@@ -1128,11 +1143,11 @@ if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import
   // As process 1 of a container, it would ignore these.
   for (const name of process.pid === 1 ? (['SIGHUP', 'SIGINT', 'SIGTERM'] as const) : [])
     process.on(name, () => process.exit(128 + constants.signals[name]))
-  // A look-up holds the process, past --timeout: glibc gives up on a silent name server after 1 s.
+  // A DNS look-up holds the process past --timeout; so glibc gives up on a silent server after 1 s.
   process.env.RES_OPTIONS ??= 'timeout:1 attempts:1'
   const print = (text: string) =>
     new Promise<void>((resolve, reject) => {
-      // In a file that is full, or in what Node does not know, the text is lost without an error.
+      // On a full disk, or with a stdout unknown to Node, write() loses text without an error.
       if (!(process.stdout instanceof Socket)) resolve(fs.writeFileSync(1, text))
       else process.stdout.write(text, (error) => (error ? reject(error) : resolve()))
     })

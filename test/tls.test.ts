@@ -49,7 +49,7 @@ const ofClient = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
 
 const UNTRUSTED = /not trusted on this machine\n.*hint +with a private CA.*NODE_EXTRA_CA_CERTS/s
 const LACKS = /intermediate.* UNABLE_TO_VERIFY_LEAF_.*hint +let the server send.*NODE_EXTRA_CA/s
-const AT_FAULT = /a fault in the server's certificate\n.*got +INVALID_(CA|PURPOSE): /s
+const AT_FAULT = /certificate is faulty\n.*got +INVALID_(CA|PURPOSE): /s
 const HANDSHAKE = /TLS handshake failed\n.*hint .*client certificate.*TLS 1\.2.*HTTP\/1/s
 const NONE = /no certificate for this host.*hint .*client certificate.*TLS 1\.2/s
 const ASKS = { requestCert: true, rejectUnauthorized: true }
@@ -85,7 +85,7 @@ for (const [server, tls, ...says] of REFUSED)
 const FAULTY: readonly (readonly [certificate: string, tls: object, ...says: RegExp[]])[] = [
   ['that has expired', expired, /has expired.* CERT_HAS_EXPIRED: .*hint .*clock/s],
   ['that is not valid yet', early, /not valid yet.* CERT_NOT_YET_VALID: .*hint .*clock/s],
-  ['of another host', other, /another name\n.*127\.0\.0\.1 is not in.*hint +check the host/s],
+  ['of another host', other, /different name\n.*127\.0\.0\.1 is not in.*hint +check the host/s],
   ['whose intermediate is not sent', below, LACKS],
   ['for clients', { cert: ofClient.cert, key: ofClient.private }, AT_FAULT],
   ['of an authority that is none', { ...ofOther, cert: ofOther.cert + other.cert }, AT_FAULT],
