@@ -221,7 +221,7 @@ export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
       "try again later; if this persists, check Ory's database"],
     [{ fact: /active:password/, id: /.+/ }, 3,
       'the password is right, but a webhook refused this login',
-      'its text says why: change the webhook, or use another identity'],
+      'see its text under "got": change the webhook, or the test identity'],
     [{ id: /4000006|4000037/ }, 3, 'wrong password or unknown identifier (Ory does not say which)',
       ...config.mistakes,
       `check IDENT (from ${config.sources.IDENT}) and PASS (from ${config.sources.PASS})`,
@@ -578,7 +578,7 @@ function readRedirect(step: Step, { status, headers }: Reply, baseUrl: string) {
 //
 // On stdout: two lines of a verified session, or one JSON value, or --help, or --version; else
 // nothing. On stderr: `ory-login: note: …` on the way, last `ory-login: error: …` with labelled
-// lines. All is plain text without a full stop, in 80 columns but for what a server said.
+// lines. All is plain text without a full stop, in 80 columns but for what a server or a URL says.
 
 /** What a report says of a failure, as --json prints it; it holds no secrets. */
 type Failure = {
@@ -680,9 +680,10 @@ function formatResult(run: Run | undefined, failure: Failure | undefined, isJson
 // ---- Secrets
 //
 // A text repeats a secret if it has the letters and digits of the secret in order: twelve in a row,
-// or all of them. Where the secret has another character, up to 24 letters and digits may stand
-// in its place, since that is how escapes write it (%3C, &lt;, \u003c, and one within another).
-// Letters and digits that are themselves written by number (%41, &#65;, \101) are read first.
+// or all of them. Where the secret has another character, up to 24 letters and digits may stand in
+// its place, since that is how escapes write it (%3C, &lt;, \u003c, and one within another): so
+// "p4ss&lt;word" repeats p4ss<word. Letters and digits that are themselves written by number (%41,
+// &#65;, \101) are read first.
 
 const WITHHELD = '(withheld: it repeats a secret)'
 
@@ -714,7 +715,7 @@ export function repeatsSecret(text: string, secret: string): boolean {
     // For each place in the text: how many of the secret's characters end there, in order.
     let ending: number[] = []
     return parts.some(([, others = '', character = '']) => {
-      const reach = others.length * 24 + 1
+      const reach = [...others].reduce((sum, other) => sum + (other < '\x80' ? 24 : 12), 1)
       const most = (end: number) => Math.max(0, ...ending.slice(Math.max(0, end - reach), end))
       const next = character.toLowerCase()
       ending = letters.map((letter, end) => (letter === next ? 1 + most(end) : 0))
@@ -759,7 +760,7 @@ type Read<Body> = (body: unknown) => Body | string
  * what `read` makes of the body. Throws a LoginError for anything that Ory does not document.
  */
 async function callOry<B extends object>(run: Run, step: Step, parts: RequestParts, read: Read<B>) {
-  const { name, method, path, status } = STEPS[step]
+  const { name, status } = STEPS[step]
   const record = { name, status: null as number | null, attempts: 0, duration_ms: 0, waited_ms: 0 }
   run.steps.push(record)
   let before = '' // what the previous attempt got
@@ -776,7 +777,7 @@ async function callOry<B extends object>(run: Run, step: Step, parts: RequestPar
     const ms = Math.round(performance.now() - began)
     record.duration_ms += ms
     record.status = reply.status || null
-    if (run.options.verbose) run.note(`${name}: ${method} ${path}: ${came} in ${ms} ms`)
+    if (run.options.verbose) run.note(`${name}: ${came} in ${ms} ms`)
     const surplus = reply.rest && "more data after Ory's answer"
     // What was read of the body; or in a text what is wrong with it, '' where the status is.
     const result = reply.status === status ? surplus || read(reply.json) : ''
@@ -957,8 +958,8 @@ function faultOfUrl(url: string): string {
   if (/[?#]/.test(url)) return 'has a query or a fragment'
   const { username, password, pathname } = new URL(url)
   if (username || password) return 'contains a user name or a password'
-  const isEndpoint = /\/(self-service|sessions)(\/|$)/.test(pathname)
-  return isEndpoint ? 'is a whole endpoint: leave its path off' : ''
+  const [endpoint] = /\/(self-service|sessions)(?=\/|$)/.exec(pathname) ?? []
+  return endpoint ? `is a whole endpoint: end it before ${endpoint}` : ''
 }
 
 /** Whether a URL leads to this machine, which needs no proxy, and alone gets the demo identity. */
@@ -1000,7 +1001,8 @@ export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string): Config {
   const read = (name: string) => env[name] ?? dotenv[name] // on Windows, env ignores case
   const wrong = (names: string[], fault: string, ...hints: string[]) => {
     const plural = names.length > 1 ? fault.replace(/^is /, 'are ') : fault
-    if (names.length > 0) throw usageError(`${names.join(' and ')} ${plural}`, hints, names)
+    if (names.length > 0)
+      throw usageError(`${names.join(', ').replace(/, (?!.*, )/, ' and ')} ${plural}`, hints, names)
   }
   const secrets = 'in CI: does this job get its secrets?'
   const blank = VARIABLES.filter((name) => read(name)?.trim() === '')

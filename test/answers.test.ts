@@ -40,7 +40,7 @@ const CASES: readonly (readonly [Who, Step | readonly Step[], ...Case[]])[] = [
     [1, /Ory changed/, 'empty-password', '400 4000001: "Cookie"', '403 security_csrf_violation',
       '400 4010002', '400: The flow query parameter is missing or malformed.'],
     [3, /no SSO/, '400 4000003', '400 4000038', '400 5000002', '400 5000003', '400 1010014', '422'],
-    [3, /reason this check/, '400 123: A.', '400 0', '418 5', '400 404', '400 40000061', '400 1400'],
+    [3, /reason this check/, '400 123: A.', '400 0', '418 5', '400 404', '400 40000061'],
     [3, /password method is off/, 'password-method-disabled'],
     [1, /flow expired/, 'expired-flow'],
     [1, /not know this flow/, 'unknown-flow'],

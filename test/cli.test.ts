@@ -135,7 +135,7 @@ const TOLD: [what: string, env: Variables, steps: Steps, ...args: string[]][] = 
   ['a wait that does not fit', {}, { whoami: { status: 503, headers: { 'retry-after': '3000' } } }],
   ['another try after a 503', {}, { start: { status: 503 } }],
   ['another try after an error', {}, CUT],
-  ['the settings', {}, {}, '--verbose'],
+  ['the settings, and no answer', {}, CUT, '--verbose'],
 ]
 describe('80 columns are enough for', { concurrency: 4 }, () => {
   for (const [what, env, steps, ...args] of TOLD)

@@ -80,13 +80,13 @@ const EMPTY = ['', ' ', '\t\r\n \u00a0\ufeff']
 const REFUSED: [names: string, fault: RegExp, ...values: string[]][] = [
   ['BASE_URL', /is set but empty/, ...EMPTY], ['IDENT', /is set but empty/, ...EMPTY],
   ['PASS', /is set but empty/, ...EMPTY], ['IDENT and PASS', /are set but empty/, ...EMPTY],
-  ['BASE_URL and IDENT and PASS', /are set but empty/, ...EMPTY],
+  ['BASE_URL, IDENT and PASS', /are set but empty/, ...EMPTY],
   ['BASE_URL', /is not in UTF-8/, `${LOCAL}/${SECRET}\ufffd`], ['PASS', /is not in UTF/, '\ufffd'],
   ['IDENT and PASS', /are not in UTF-8/, `${SECRET}\ufffd`],
   ['BASE_URL', /placeholder/, 'https://<slug>.a.com', '<slug>', `https://${SLUG}>`, 'http://a/<b>'],
   ['BASE_URL', /variable/, 'https://$SLUG.a.com', `https://$${'{SLUG}'}.a.com`, 'https://{slug}.a'],
   ['BASE_URL', /whole endpoint/, `${LOCAL}/self-service/login/api`, `${LOCAL}/a/sessions/whoami`],
-  ['BASE_URL', /whole endpoint/, `${LOCAL}/self-service/`, `${LOCAL}/sessions`],
+  ['BASE_URL', /end it before .sessions$/, `${LOCAL}/kratos/sessions`, `${LOCAL}/sessions/`],
   ['BASE_URL', /in quotes/, `"${SLUG}"`, `'${SLUG}'`, '`https://a', '\u201chttps://a', '\u2018a'],
   ['BASE_URL', /https?:/, SECRET, SLUG, `${SECRET}:4433`, `//${SLUG}`, `https:/${SLUG}`],
   ['BASE_URL', /https?:/, `https:\\\\${SLUG}`, `ftp://${SLUG}`, 'ws://a', `file:///${SECRET}`],
@@ -102,7 +102,7 @@ const REFUSED: [names: string, fault: RegExp, ...values: string[]][] = [
 for (const [names, fault, ...values] of REFUSED)
   for (const value of values)
     test(`${names} of ${quoted(value)}: ${fault}`, () => {
-      const all = names.split(' and ')
+      const all = names.split(/, | and /)
       const bad = Object.fromEntries(all.map((name) => [name, value]))
       const { error, variables } = refusalOf({ ...MINE, BASE_URL: HTTP, ...bad }, asDotenv(FILE))
       assert.deepEqual([variables, error.startsWith(`${names} `)], [all, true])

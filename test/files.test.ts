@@ -269,7 +269,13 @@ if (process.platform !== 'win32')
     }
     const check = block('sh', 'sleep 300')
     const page = 'echo "page: $*"'
-    const usual = { page, alive: 'echo alive', sleep: 'echo "sleep $*"', date: 'echo today' }
+    const usual = {
+      page,
+      alive: 'echo alive',
+      sleep: 'echo "sleep $*"',
+      date: 'echo today',
+      ls: '[ -e "$1" ]',
+    }
     const runCheck = (node: string) => runScript(check, { ...usual, node })
 
     test('the check on a schedule: green is logged, and anything but 0 pages someone', () => {
