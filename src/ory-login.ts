@@ -189,7 +189,6 @@ type Row = readonly [
   error: string, // at most 62 characters, since the report has 80 columns
   ...hints: string[], // at most 68 characters each
 ]
-type Section = readonly [who: Who, step: Step | 'after the start' | 'any step', ...rows: Row[]]
 
 /**
  * The list, in sections by who answered and at which step. The first row that matches counts, so
@@ -197,7 +196,8 @@ type Section = readonly [who: Who, step: Step | 'after the start' | 'any step', 
  * Ory's message ids: https://www.ory.com/docs/kratos/concepts/ui-user-interface#ui-message-codes
  */
 // biome-ignore format: a table
-export const sectionsFor = (line: Line, config: Config): readonly Section[] => [
+export const sectionsFor = (line: Line, config: Config): readonly
+  (readonly [who: Who, step: Step | 'after the start' | 'any step', ...rows: Row[]])[] => [
   ['ory', 'start',
     [{ came: /404/, fact: /then:flow/ }, 3, 'a webhook before login refused this login',
       'check the webhooks and Ory Actions before login'],
@@ -753,13 +753,17 @@ type Run = {
   session?: Session // once whoami has confirmed it
 }
 type RequestParts = { query?: string; headers?: Record<string, string>; body?: object }
-type Read<Body> = (body: unknown) => Body | string
 
 /**
  * Sends a step's request, retrying while the failure is retryable and time remains, and returns
  * what `read` makes of the body. Throws a LoginError for anything that Ory does not document.
  */
-async function callOry<B extends object>(run: Run, step: Step, parts: RequestParts, read: Read<B>) {
+async function callOry<Body extends object>(
+  run: Run,
+  step: Step,
+  parts: RequestParts,
+  read: (body: unknown) => Body | string,
+): Promise<Body> {
   const { name, status } = STEPS[step]
   const record = { name, status: null as number | null, attempts: 0, duration_ms: 0, waited_ms: 0 }
   run.steps.push(record)
@@ -1069,8 +1073,11 @@ function noteSettings({ config, options, note, safe, request_id }: Run): void {
 
 // ---- main
 
-type Write = (text: string) => Promise<unknown> // resolves once it is written
-type Streams = { print: Write; say: Write; uncaught?: Promise<unknown> } // an error
+type Streams = {
+  print: (text: string) => Promise<unknown> // to stdout, which may fail
+  say: (text: string) => Promise<unknown> // to stderr, a line or several
+  uncaught?: Promise<unknown> // resolves with an exception that nothing caught
+}
 
 /** Runs the program, and returns its exit code within the time of --timeout. */
 export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Streams) {
@@ -1138,8 +1145,10 @@ const reportBug = (error: unknown): Failure => ({
 // If another file was started, this one was only imported. Where that cannot be told (a file: URL,
 // standard input, an ending that tsx replaced), it runs: silence would look like success.
 const [, started = ''] = process.argv
-const isFile = fs.statSync(started, { throwIfNoEntry: false })?.isFile() ?? false
-if (!isFile || fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))) {
+if (
+  !fs.statSync(started, { throwIfNoEntry: false })?.isFile() ||
+  fs.realpathSync(started) === fs.realpathSync(fileURLToPath(import.meta.url))
+) {
   process.exitCode = 1 // if this ends in a way that nobody planned, it must not be green
   process.stderr.on('error', () => {}) // stderr is gone: the exit code must be enough
   // As process 1 of a container, it would ignore these.
