@@ -3,7 +3,11 @@
  * carry, the source, and what one would write in its place, at no distance and over TLS at a
  * round trip of 50 ms. Only the ratios mean something, to the one file.
  *
- * What it printed: RESULTS
+ * What it printed on two cores, the one file's time to that of the others, at no distance and with
+ * TLS at 50 ms. Node 20.20: source through tsx 0.48 and 0.68, sketch 0.52 and 0.61, curl with jq
+ * 2.35 and 0.85. Node 24.9: plain node on the source 0.60 and 0.85, tsx 0.48 and 0.74, sketch 0.44
+ * and 0.61, curl with jq 1.45 and 0.84; by hand Ory's SDK 0.80 and 0.97, Python's urllib 1.88 and
+ * 0.79.
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
