@@ -198,7 +198,7 @@ type Row = readonly [
 // biome-ignore format: a table
 export const sectionsFor = (line: Line, config: Config): readonly
   (readonly [who: Who, step: Step | 'after the start' | 'any step', ...rows: Row[]])[] => [
-  ['ory', 'start',
+  ['ory', 'start', // then:flow means: Ory sent an error and then a flow, as a webhook makes it do
     [{ came: /404/, fact: /then:flow/ }, 3, 'a webhook before login refused this login',
       'check the webhooks and Ory Actions before login'],
     [{ fact: /then:flow/ }, 4, 'a webhook before login failed',
@@ -283,7 +283,7 @@ export const sectionsFor = (line: Line, config: Config): readonly
       'does a proxy in front of Ory change requests or answers?'],
   ],
 
-  ['other', 'any step',
+  ['other', 'any step', // what means the same at each step; what is left comes after other, logout
     [{ says: /^JSON that breaks off$/ }, '4, retry', 'the answer was cut: its JSON is incomplete',
       'check what stands in front of Ory, and its logs'],
     [[{ came: /401|407|511/ }, { says: /Access credentials are|action was forbidden/ }], 1,
@@ -489,7 +489,7 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
   const ids = [errorId, ...messageIds, headers.get('ory-error-id')].map(textOf).filter(isText)
   const { place, newBaseUrl } = readRedirect(step, reply, config.baseUrl)
   const ray = headers.get('cf-ray')
-  const inJson = json === undefined ? '' : fault
+  const inJson = json === undefined ? '' : fault // without JSON, wordsOf says more
   const text = status ? place || inJson || wordsOf(reply) : reply.text
   const said = `${text}${ray && who === 'other' ? ` (cf-ray ${ray})` : ''}`.replace(/\s+/g, ' ')
   const came = code || String(status)
@@ -504,8 +504,9 @@ export function readLine(step: Step, reply: Reply, fault: string, config: Config
  */
 function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, headers, json } = reply
-  // A failed start is the proxy's, unless the code is of Ory's TLS or certificate, or of this
-  // machine: BODY_TOO_LARGE, or an Error without a code ("bad port").
+  // A start without an answer is the proxy's fault, unless the code is of Ory's TLS or certificate
+  // (ERR_SSL_WRONG_… and _PACKET_… mean no TLS at all: the proxy's), or of this machine:
+  // BODY_TOO_LARGE, or an Error without a code ("bad port").
   const isNotOfProxy =
     /^(EPROTO|CERT|DEPTH|SELF|UNABLE|INVALID|PATH|UNSPEC|ERR_TLS|ERR_SSL_(?!WR|PA)|BODY|Error)/
   const isOfProxy = proxy && (/^\d/.test(code) || (step === 'start' && !isNotOfProxy.test(code)))
@@ -680,8 +681,8 @@ function formatResult(run: Run | undefined, failure: Failure | undefined, isJson
 // ---- Secrets
 //
 // A text repeats a secret if it has the letters and digits of the secret in order: twelve in a row,
-// or all of them. Where the secret has another character, up to 24 letters and digits may stand in
-// its place, since that is how escapes write it (%3C, &lt;, \u003c, and one within another): so
+// or all of them. Where the secret has another character, up to 24 letters and digits (12, if it is
+// not ASCII) may stand in its place, as escapes write it (%3C, &lt;, \u003c, one within another):
 // "p4ss&lt;word" repeats p4ss<word. Letters and digits that are themselves written by number (%41,
 // &#65;, \101) are read first.
 
@@ -712,7 +713,8 @@ export function repeatsSecret(text: string, secret: string): boolean {
   return [...new Set(readings)].some((reading) => {
     const plain = reading.normalize('NFD').match(/[\da-z]/gi) ?? []
     const letters = plain.map((letter) => letter.toLowerCase())
-    // For each place in the text: how many of the secret's characters end there, in order.
+    // Goes through the secret. For each place in the text: how many characters in order, wherever
+    // in the secret they begin, end there with the present one; the one before is within `reach`.
     let ending: number[] = []
     return parts.some(([, others = '', character = '']) => {
       const reach = [...others].reduce((sum, other) => sum + (other < '\x80' ? 24 : 12), 1)
@@ -783,7 +785,7 @@ async function callOry<Body extends object>(
     record.status = reply.status || null
     if (run.options.verbose) run.note(`${name}: ${came} in ${ms} ms`)
     const surplus = reply.rest && "more data after Ory's answer"
-    // What was read of the body; or in a text what is wrong with it, '' where the status is.
+    // What was read of the body; or a text: what is wrong with it, or '' if the status is wrong.
     const result = reply.status === status ? surplus || read(reply.json) : ''
     if (typeof result !== 'string') return result
 
@@ -805,8 +807,8 @@ async function callOry<Body extends object>(
 
 /**
  * How long to wait before the next attempt, in ms: what the server asks, in seconds or as a date,
- * and at least a backoff. Ory Network's x-ratelimit-reset is usually 0, and has one for each limit.
- * Others name one beside any status, or since 1970: it counts at 429 alone, and up to an hour.
+ * and at least a backoff. x-ratelimit-reset: Ory Network sends a number per limit, usually 0; other
+ * servers send it with any status, or as seconds since 1970. So it counts only at 429, to an hour.
  */
 export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status' | 'headers'>) {
   const after = headers.get('retry-after') ?? ''
@@ -1023,7 +1025,7 @@ export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string): Config {
 
   const identifier = (read('IDENT') ?? DEMO.IDENT).trim()
   const password = read('PASS') ?? DEMO.PASS
-  // What a value would be if # began no comment: unquoted, it ends there.
+  // Read again with # replaced, so that it begins no comment: an unquoted value that has it is cut.
   const uncommented = parseDotenv(dotenvText.replaceAll('#', '\ue000'))
   const isCut = (name: string) =>
     env[name] === undefined &&
@@ -1098,7 +1100,11 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
       const deadline = performance.now() + options.seconds * 1000
       // This timer holds the event loop, which a request that undici has lost does not.
       const timeIsUp = sleep(options.seconds * 1000, undefined, { signal: done.signal })
-      const stopped = Promise.race([timeIsUp.then(() => timedOut(run)), uncaught.then(rootCause)])
+      const failed = uncaught.then(rootCause)
+      const stopped = Promise.race([
+        timeIsUp.then(() => timedOut(run)),
+        failed.then(({ code, text }) => noAnswer(`uncaught ${code}`, text)), // not tried again
+      ])
       stopped.catch(() => {}) // once the timer is aborted
       const [connection, request_id] = [openConnection(config), randomUUID()]
       run = { config, options, connection, note, safe, deadline, stopped, request_id, steps: [] }
