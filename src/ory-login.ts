@@ -371,7 +371,7 @@ export const sectionsFor = (line: Line, config: Config): readonly
       'does the proxy want a login in a browser? if not, check the port'],
     [{ came: /\d{3}/ }, '4, retry', 'the proxy did not connect to Ory',
       'see its status under "got", and what it allows'],
-    [{}, '4, retry', 'the proxy cannot be reached',
+    [{}, '4, retry', 'the proxy cannot be reached, or closed the connection',
       `check ${config.proxy?.name}, or name the host of BASE_URL in NO_PROXY`],
   ],
 
@@ -506,9 +506,9 @@ function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, headers, json } = reply
   // A start without an answer is the proxy's fault, unless the code is of Ory's TLS or certificate
   // (ERR_SSL_WRONG_… and _PACKET_… mean no TLS at all: the proxy's), or of this machine:
-  // BODY_TOO_LARGE, or an Error without a code ("bad port").
+  // BODY_TOO_LARGE, an Error without a code ("bad port"), or an exception: "uncaught …".
   const isNotOfProxy =
-    /^(EPROTO|CERT|DEPTH|SELF|UNABLE|INVALID|PATH|UNSPEC|ERR_TLS|ERR_SSL_(?!WR|PA)|BODY|Error)/
+    /^(EPROTO|CERT|DEPTH|SELF|UNABLE|INVALID|PATH|UNSPEC|ERR_(TLS|SSL_(?!WR|PA))|BODY|Error|unc)/
   const isOfProxy = proxy && (/^\d/.test(code) || (step === 'start' && !isNotOfProxy.test(code)))
   if (status === 0) return isOfProxy ? 'proxy' : 'nobody'
   if (status === 429 || status === 503) return 'other'

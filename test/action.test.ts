@@ -1,7 +1,7 @@
 /** The action for other repositories: its scripts are run as GitHub runs them. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { parse } from 'yaml'
 import { VERSION } from '../src/ory-login.ts'
@@ -10,15 +10,14 @@ import {
   at,
   credentials,
   folder,
-  PROGRAM,
   program,
+  ROOT,
   recorded,
   startOry,
   TSX,
   TWO_LINES,
 } from './harness.ts'
 
-const ROOT = join(dirname(PROGRAM), '..')
 const GITHUB_ACTION_PATH = join(ROOT, '.github/actions/login')
 
 interface ActionStep {

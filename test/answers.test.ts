@@ -144,7 +144,8 @@ const CASES: readonly (readonly [Who, Step | readonly Step[], ...Case[]])[] = [
       'ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE'],
     [4, /handshake failed/, 'EPROTO', 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'],
     [2, /refuses to use the port/, 'Error: bad port'],
-    [1, /too large/, 'BODY_TOO_LARGE']],
+    [1, /too large/, 'BODY_TOO_LARGE'],
+    [4, /the request failed/, 'uncaught EPIPE']],
 ]
 /** After the start, and of TLS, a proxy in use is not blamed. */
 function lineOf(who: Who, steps: unknown, step: Step, got: string): program.Line {

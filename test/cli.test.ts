@@ -7,9 +7,18 @@ import { text } from 'node:stream/consumers'
 import { after, describe, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import * as harness from './harness.ts'
-import { assertFailed, assertVerified, at, folder, login, PROGRAM, run, TSX } from './harness.ts'
+import {
+  assertFailed,
+  assertVerified,
+  at,
+  folder,
+  login,
+  PROGRAM,
+  ROOT,
+  run,
+  TSX,
+} from './harness.ts'
 
-const ROOT = join(dirname(PROGRAM), '..')
 const read = (path: string): string => fs.readFileSync(join(ROOT, path), 'utf8')
 const MANIFEST = JSON.parse(read('package.json'))
 const node = [process.execPath]

@@ -2,21 +2,11 @@
 import assert from 'node:assert/strict'
 import { execSync } from 'node:child_process'
 import { copyFileSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { Answer, Step } from './harness.ts'
-import {
-  at,
-  credentials,
-  folder,
-  PROGRAM,
-  program,
-  recorded,
-  startOry,
-  TWO_LINES,
-} from './harness.ts'
+import { at, credentials, folder, program, ROOT, recorded, startOry, TWO_LINES } from './harness.ts'
 
-const ROOT = join(dirname(PROGRAM), '..')
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
 const MANIFEST = JSON.parse(read('package.json'))
 

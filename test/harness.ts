@@ -13,7 +13,7 @@ import { createServer as createTlsServer } from 'node:https'
 import { syncBuiltinESMExports } from 'node:module'
 import { connect, createServer, isIP, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import timers from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -22,6 +22,7 @@ import { Headers } from 'undici'
 import { type Line, main, type Reply } from '../src/ory-login.ts'
 
 export const PROGRAM = fileURLToPath(new URL('../src/ory-login.ts', import.meta.url))
+export const ROOT = join(dirname(PROGRAM), '..')
 export const TSX = import.meta.resolve('tsx/esm')
 
 /** The identifier, password, token, identity and session of the recordings. */

@@ -101,7 +101,7 @@ const hangsUp: Habit = (socket) => socket.end()
 const reset: Habit = (socket) => socket.resetAndDestroy()
 const busy = answerWith('503 No')
 const isUp = () => time.isUp()
-const CANNOT = /proxy cannot be reached.*hint +check HTTPS?_PROXY/s
+const CANNOT = /proxy cannot be reached, or closed the connection\n.*hint +check HTTPS?_PROXY/s
 const CUT = /got +(ECONNRESET|UND_ERR_SOCKET): /
 const LATE = /in time through the proxy.*: no complete answer.*the proxy in HTTPS?_PROXY/s
 // biome-ignore format: a table: what is asked, what the proxy does, its dials, and what is told
