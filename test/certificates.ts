@@ -7,21 +7,18 @@ import tls from 'node:tls'
 import { generate } from 'selfsigned'
 import { folder } from './harness.ts'
 
-type Wanted = { name?: string; days?: [from: number, until: number]; isAuthority?: boolean }
-type Certificate = { cert: string; key: string }
-
-/** Makes one for a host or an authority, signed by an authority or by itself; PEM, with its key. */
+/** Makes one for a host, or for an authority, signed by itself or another. */
 export async function certify(
-  { name = '127.0.0.1', days = [-1, 30], isAuthority = false }: Wanted = {},
-  ca?: Certificate,
-): Promise<Certificate> {
-  const inDays = (day: number) => new Date(Date.now() + day * 86_400_000)
+  { name = '127.0.0.1', days: [from, until] = [-1, 30], isAuthority = false } = {},
+  ca?: { cert: string; key: string },
+) {
+  const inDays = (day = 0) => new Date(Date.now() + day * 86_400_000)
   const kind = isIP(name) ? 7 : 2
   const { cert, private: key } = await generate([{ name: 'commonName', value: name }], {
     keyType: 'ec',
     algorithm: 'sha256',
-    notBeforeDate: inDays(days[0]),
-    notAfterDate: inDays(days[1]),
+    notBeforeDate: inDays(from),
+    notAfterDate: inDays(until),
     extensions: isAuthority
       ? [{ name: 'basicConstraints', cA: true }]
       : [{ name: 'subjectAltName', altNames: [{ type: kind, ip: name, value: name }] }],
@@ -30,11 +27,10 @@ export async function certify(
   return { cert: `${cert}\n`, key }
 }
 
-/** An authority, and what makes a process trust it. */
-export const authority = await certify({ name: 'An authority of the tests', isAuthority: true })
-export const TRUST = { NODE_EXTRA_CA_CERTS: join(folder(), 'authority.pem') }
+/** What a process trusts with TRUST, and this one after trust(): Node reads it at its start only. */
+export const authority = await certify({ name: 'An authority', isAuthority: true })
+export const TRUST = { NODE_EXTRA_CA_CERTS: join(folder(), 'ca.pem') }
 writeFileSync(TRUST.NODE_EXTRA_CA_CERTS, authority.cert)
-/** With this, this process trusts it too: Node reads NODE_EXTRA_CA_CERTS only at its start. */
 export function trust(mocks: typeof mock): void {
   const { connect } = tls
   mocks.method(tls, 'connect', (options: tls.ConnectionOptions) =>

@@ -1,366 +1,189 @@
-/** The program as a process: exit codes, options, ways to run it, streams, signals, its package. */
+/** The program as a process: the ways to start it, options, streams, signals, its own failures. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import * as fs from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { after, describe, type TestContext, test } from 'node:test'
-import { pathToFileURL } from 'node:url'
+import { describe, test } from 'node:test'
 import * as harness from './harness.ts'
-import {
-  assertFailed,
-  assertVerified,
-  at,
-  folder,
-  login,
-  PROGRAM,
-  ROOT,
-  run,
-  TSX,
-} from './harness.ts'
+import { at, credentials, errorOf, PROGRAM, ROOT, run, runChild, startOry } from './harness.ts'
 
-const read = (path: string): string => fs.readFileSync(join(ROOT, path), 'utf8')
-const MANIFEST = JSON.parse(read('package.json'))
+const { TWO_LINES } = harness
 const node = [process.execPath]
-const nodeTsx = [...node, '--import', TSX]
+const tsx = [...node, '--import', harness.TSX]
 const isPosix = process.platform !== 'win32'
-/** Plain node runs TypeScript without a warning: 22.18 and later, 24.3 and later. */
-const runsTypes = /^v(22\.(1[89]|[2-9]\d)|24\.([3-9]|\d\d)|2[5-9]|[3-9]\d)/.test(process.version)
-
-type Steps = Parameters<typeof at>[0]
-type Variables = harness.Variables
 const REFUSED = harness.recorded('wrong-password')
+/** What makes node run a script before the program. */
+const first = (script: string) => ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
 
-/** One login by a process of its own. */
-async function launch(t: TestContext, steps: Steps, args: string[], more?: harness.ChildOptions) {
-  const ory = await harness.startOry(t, at(steps))
-  return harness.program(harness.credentials(ory), args, more)
-}
+// ---- The ways to start it
 
-// ---- Exit codes
-
+const PLACE = harness.folder()
+const [link = '', other = '', copy = ''] = ['a b.mts', 'b.mts', 'c.mts'].map((x) => join(PLACE, x))
+fs.symlinkSync(join(ROOT, 'node_modules'), join(PLACE, 'node_modules'), 'junction')
+fs.copyFileSync(PROGRAM, copy)
+for (const path of isPosix ? [link, other] : []) fs.symlinkSync(PROGRAM, path)
+const switches = `import fs from 'fs'; fs.rmSync('${other}'); fs.symlinkSync('${copy}', '${other}')`
+const runsTypes = Boolean(Reflect.get(process.features, 'typescript'))
+const url = import.meta.resolve('../src/ory-login.ts')
+const npx = [...node, join(ROOT, 'node_modules/tsx/dist/cli.mjs')]
+const stdin = ['sh', '-c', `cd '${ROOT}'; exec "$0" "$@" - < src/ory-login.ts`, ...node]
 // biome-ignore format: a table
-const EXITS: [code: number, what: string, Steps, args: string[], step: string, says: RegExp][] = [
-  [1, 'no Ory there', { start: { status: 404, body: 'no page' } }, [], 'start', /404: no page/],
-  [2, 'wrong usage', {}, ['--nonsense'], 'read settings', /unknown option/],
-  [3, 'a refused login', REFUSED, ['--logout'], 'submit', /400 4000006: /],
-  [4, 'no answer', { start: () => undefined }, ['--timeout', '0.5'], 'start', /0\.5 s/],
+const WAYS: [what: string, isThere: boolean, command: string[]][] = [
+  ['npx tsx', true, [...npx, PROGRAM]], ['plain node', runsTypes, [...node, PROGRAM]],
+  ['npx tsx, for a .js that is a .ts', true, [...npx, PROGRAM.replace(/ts$/, 'js')]],
+  ['a link', isPosix, [...tsx, link]],
+  ['a preserved link', isPosix, [...tsx, '--preserve-symlinks-main', link]],
+  ['a link that is switched meanwhile', isPosix, [...tsx, ...first(switches), other]],
+  ['URL', process.allowedNodeEnvironmentFlags.has('--entry-url'), [...tsx, '--entry-url', url]],
+  ['stdin', isPosix && runsTypes, [...stdin, '--input-type=module-typescript']],
+  ['npm run', isPosix, ['npm', '--prefix', ROOT, 'run', '-s', 'login', '--']],
+  ['a runner such as vite-node', true, [...tsx, '-e', `import('${url}')`, '/a/file.ts']],
 ]
-describe('exit code', { concurrency: 4 }, () => {
-  for (const [code, what, steps, args, step, says] of EXITS)
-    test(`${code}: ${what}`, async (t) =>
-      assertFailed(await launch(t, steps, args), code, step, says))
+describe('it is run by', { concurrency: 3 }, () => {
+  for (const [what, , command] of WAYS.filter(([, isThere]) => isThere))
+    test(what, async (t) => {
+      const env = credentials(await startOry(t))
+      const { code, stdout, stderr } = await runChild(env, ['--logout'], { command })
+      assert.deepEqual([code, stdout], [0, TWO_LINES], stderr)
+      assert.equal((await runChild(env, ['--zebra'], { command })).code, 2)
+    })
 })
 
-// ---- Options
-
-for (const option of ['--help', '-h'])
-  test(`${option} tells every option, variable and exit code, whatever is set`, async () => {
-    const { code, stdout, stderr } = await run({ BASE_URL: 'wrong', IDENT: ' ', PASS: '' }, option)
-    assert.deepEqual([code, stderr], [0, ''])
-    const options = ['--timeout', '--logout', '--json', '--verbose', '-h', '--help', '--version']
-    const proxies = ['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'NODE_EXTRA_CA_CERTS']
-    for (const word of [...options, ...proxies, 'BASE_URL', 'IDENT', 'PASS', '.env', '3600', '30'])
-      assert.ok(stdout.split(/[\s,;()]+/).includes(word), word)
-    assert.deepEqual(stdout.match(/(?<=^ +)\d(?= +\S)/gm), ['0', '1', '2', '3', '4'])
-    assert.match(stdout, /^Usage: .*BASE_URL=https:\S+ IDENT=.*\n.*PASS=.* node ory-l\S+ --.*\n$/s)
-    assertFits(stdout)
-  })
-
-test('--version is that of package.json, whatever is set', async () => {
-  const { code, stdout, stderr } = await run({ PASS: '' }, '--version')
-  assert.deepEqual([code, stdout, stderr], [0, `${MANIFEST.version}\n`, ''])
+test('its importer alone can keep it from running, by a symbol', async () => {
+  const name = 'ory-login: functions only'
+  const symbol = first(`globalThis[Symbol.for('${name}')] = false`)
+  const kept = await runChild({}, ['--zebra'], { command: [...tsx, ...symbol, PROGRAM] })
+  assert.deepEqual(kept, { code: 0, stdout: '', stderr: '' })
+  assert.equal((await runChild({ [name]: '1' }, [name])).code, 2)
 })
 
-test('help, hints and notes name commands that exist', async (t) => {
-  const npm = login(t, {}, { npm_config_logout: 'true' })
-  const runs = await Promise.all([run({}, '--help'), npm, run({}, '--timeout', '0.001')])
-  const told = runs.map(({ stdout, stderr }) => stdout + stderr).join('')
-  const commands = [...told.matchAll(/\b(npm run|npx tsx|node) (-s )?([\w./:-]+)( -- )?/g)]
-  assert.equal(commands.length, 6)
-  for (const [all, command, silent, named = '', dashes] of commands)
-    if (command === 'npm run') assert.ok(named in MANIFEST.scripts && !silent === !dashes, all)
-    else
-      assert.ok(
-        `dist/${named}` === MANIFEST.bin['ory-login'] || fs.existsSync(join(ROOT, named)),
-        all,
-      )
-  assert.doesNotMatch(told, /(?<![/\w])ory-login +-/)
+// ---- Options, and GitHub Actions
+
+test('--help tells every option, variable and exit code, in 80 columns', async () => {
+  const { stdout } = await run({ BASE_URL: 'wrong', PASS: '' }, '--help')
+  assert.deepEqual(await run({}, '-h'), { code: 0, stdout, stderr: '' })
+  const told = stdout.match(
+    /--[a-z]+|(?<=^ {2}(?! {2}).*)\b(?!JSON)[A-Z_]{4,}\b(?!=)|(?<=^ +)\d(?= )/gm,
+  )
+  const variables =
+    'BASE_URL HEADERS HTTPS_PROXY HTTP_PROXY IDENT NODE_EXTRA_CA_CERTS NO_PROXY PASS'
+  const words = `--help --json --logout --timeout --verbose --version 0 1 2 3 4 ${variables}`
+  assert.equal([...new Set(told)].sort().join(' '), words)
+  for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
 })
 
-for (const name of ['logout', 'json', 'timeout'])
-  test(`that npm took --${name} is noted, with how to write it`, async (t) => {
-    const npm = { npm_config_loglevel: 'verbose', [`npm_config_${name}`]: 'true' }
-    const note = new RegExp(`^ory-login: note: .*npm run -s login -- --${name}\\n$`)
-    assertVerified(await login(t, {}, npm), note)
-  })
-
-for (const value of ['0.5', '3600', '.5', '007', '3600.0', '0 --timeout=8'])
-  test(`--timeout ${value} is taken`, async () =>
-    assert.equal((await run({}, '--timeout', ...value.split(' '), '--version')).code, 0))
+test('what npm took for itself is noted, and --version is told', async () => {
+  const env = { PASS: '', npm_config_logout: '1', npm_config_json: '1', npm_config_timeout: '1' }
+  const { stdout, stderr } = await run(env, '--version')
+  assert.equal(stdout, `${harness.program.VERSION}\n`)
+  assert.deepEqual(stderr.match(/(?<=npm took --)\w+/g), ['logout', 'json', 'timeout'])
+})
 
 // A password may stand anywhere, and begin with dashes.
 // biome-ignore format: a table
-const NOT_TAKEN: [error: RegExp, ...args: string[][]][] = [
-  [/argument 1\b/, ['--zebra-42'], ['--zebra-42=5'], ['--zebra', '5'], ['---zebra'], ['-zebra']],
-  [/argument 1\b/, ['--password=zebra'], ['--no-zebra'], ['--no-logout'], ['--HELP'], ['zebra']],
-  [/argument 1\b/, ['-hz'], ['-hzebra'], ['-zh'], ['-z'], ['-'], ['', '--verbose'], ['--h']],
-  [/argument 1\b/, ['--', 'zebra'], ['--', '--help'], ['zebra', '--zebra'], ['zebra', '--']],
-  [/argument 1\b/, ['--__proto__'], ['--constructor=zebra'], ['--logout=zebra'], ['--help=zebra']],
-  [/argument 2\b/, ['--json', 'zebra'], ['--json', '--zebra'], ['-h', '-hz'], ['-h', '--zebra']],
-  [/argument 2\b/, ['--version', 'zebra'], ['--timeout=5', 'zebra'], ['--json', '--', '--help']],
-  [/argument 3\b/, ['--timeout', '5', 'zebra'], ['--timeout', '5', '--'], ['-h', '-h', '-hz']],
-  [/argument 4\b/, ['--timeout', 'zebra', '-h', '--zebra'], ['-h', '--timeout', '-1', '-zebra']],
-  [/seconds/, ['--timeout'], ['--timeout', '--zebra'], ['--timeout', '-zebra']],
-  [/seconds/, ...['0', '0.0', '3601', '3600.1', '1e3', '0x10', '1,5', '5.5.5', '1_000', '\u0665',
-    '', ' ', ' 5', '+5', '-1', '5s', '.', '5.', 'NaN', 'Infinity', 'zebra', '5 zebra'].flatMap(
-    (value) => [['--timeout', value], [`--timeout=${value}`]])],
+const OPTIONS: [error: RegExp, ...lines: string[]][] = [
+  [/^$/, '--timeout 0.5', '--timeout 3600', '--timeout=.5', '--timeout 007', '--json --verbose'],
+  [/^an argument/, '--zebra=5', '-zebra', '--no-logout', '--HELP', 'zebra', '-hzebra', '-',
+    '-- zebra', '--__proto__', '--logout=zebra', '--timeout 5 zebra'],
+  [/^--timeout takes/, '--timeout', '--timeout --zebra', ...['0', '3601', '1e3', '0x9', '1,5', '',
+    '+5', '-1', '5s', '.', '5.', 'zebra'].map((value) => `--timeout=${value}`)],
 ]
-for (const [error, ...lines] of NOT_TAKEN)
-  for (const args of lines)
-    test(`the arguments ${JSON.stringify(args)} are refused, and not repeated`, async () => {
-      const outcome = await run({ npm_config_logout: 'true' }, ...args)
-      assertFailed(outcome, 2, 'read settings', /^.*npm took.*\n.*error:.*\n {2}hint .*--help.*\n$/)
-      assert.match(harness.reportOf(outcome).error, error)
-      harness.assertNoSecrets(outcome, 'zebra')
+for (const [error, ...lines] of OPTIONS)
+  for (const line of lines)
+    test(`${line}: ${error}, and no argument is repeated`, async () => {
+      const { code, stderr } = await run({}, '--version', ...line.split(' '))
+      assert.match(errorOf({ stderr }), error)
+      assert.deepEqual([code, stderr.includes('zebra')], [stderr ? 2 : 0, false])
     })
 
-// ---- 80 columns
-
-/** But for what a server or a URL says. */
-function assertFits(told: string): void {
-  for (const line of told.split('\n'))
-    if (!/^ {2}(step|got|log id) |: BASE_URL http/.test(line)) assert.ok(line.length <= 80, line)
-}
-
-const CUT: Steps = { submit: (_, { socket }) => void socket?.destroy() }
-// biome-ignore format: a table
-const TOLD: [what: string, env: Variables, steps: Steps, ...args: string[]][] = [
-  ...fs.readdirSync(join(ROOT, 'test/recordings')).map((file): [string, Variables, Steps, string] =>
-    [file, {}, harness.recorded(file.replace('.json', '')), '--logout']),
-  ['empty variables', { BASE_URL: '', IDENT: '', PASS: '' }, {}],
-  ['a proxy that is none', { BASE_URL: 'https://ory.test', HTTPS_PROXY: 'proxy' }, {}],
-  ['plain http', { BASE_URL: 'http://a.b', HTTP_PROXY: 'http://127.0.0.1:2' }, {}, '--timeout=.1'],
-  ['a wait that does not fit', {}, { whoami: { status: 503, headers: { 'retry-after': '3000' } } }],
-  ['another try after a 503', {}, { start: { status: 503 } }],
-  ['another try after an error', {}, CUT],
-  ['the settings, and no answer', {}, CUT, '--verbose'],
-]
-describe('80 columns are enough for', { concurrency: 4 }, () => {
-  for (const [what, env, steps, ...args] of TOLD)
-    test(what, async (t) => assertFits((await login(t, steps, env, ...args)).stderr))
+test('GitHub Actions gets one annotation, on one line, whatever is said', async (t) => {
+  const said = '50%\n::error::a\r::error::b\u2028::error::c\u0085%0A::error::d ##[x]'
+  const steps = { submit: harness.error(418, said) }
+  const { stderr } = await harness.login(t, steps, { GITHUB_ACTIONS: 'true' })
+  const [command = '', ...more] = stderr.match(/^\s*(::|##\[).*$/gm) ?? []
+  assert.deepEqual([stderr.endsWith(`\n${command}\n`), more], [true, []])
+  assert.match(command, /^::error title=ory-login::ory-login: error: .*%0A.*50%25 ::.*%250A/)
+  for (const GITHUB_ACTIONS of ['false', '1'])
+    assert.doesNotMatch((await harness.login(t, REFUSED, { GITHUB_ACTIONS })).stderr, /::/)
 })
 
-// ---- GitHub Actions
+// ---- How it ends
 
-const TEXTS = ['50% off', '::error::x', '%0A::warning::zebra', '::add-mask::a', '##[error]x']
-const saying = (reason: string): Steps => ({ submit: { status: 418, body: { reason } } })
-type Annotated = [what: string, env: Variables, Steps, command: RegExp]
+const LIMIT = 'printf %2000s >a; ulimit -f 2; TSX_DISABLE_CACHE=1 "$0" "$@" >>a' // tsx writes, too
+const BLOCK = '{ head -c 2000000 /dev/zero 2>&- & "$0" "$@"; } | { sleep 3; tr -d "\\0"; }'
+const UNREAD = '"$0" "$@" --verbose 2> >(true)'
+const EXIT = 'process.on("exit", () => console.error(process.env.RES_OPTIONS,'
+const TELLS = `${EXIT} Symbol.for('undici.globalDispatcher.1') in globalThis))` // once it is loaded
+const node$ = (node: string) =>
+  `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${node}' } });`
+const OLD = /^ory-login: error: Node.js 20.18.1 or later .*\nundefined false\n$/
+const CLIENT = `import { Client } from '${import.meta.resolve('undici')}'; Client.prototype`
+const [USUAL, LOST] = ['"$0" "$@"', / stdout cannot be written\n/]
 // biome-ignore format: a table
-const ANNOTATED: Annotated[] = [
-  ['a login', {}, {}, /^$/], ['a refusal, elsewhere', { GITHUB_ACTIONS: 'false' }, REFUSED, /^$/],
-  ['a mistake', { PASS: '' }, {}, /^::error title=ory-login%3A read settings::PASS is .*%0A.*%0A/],
-  ['a refusal', {}, REFUSED, /ory-login%3A submit credentials::wrong .*%0A400 4000006: .*%0Acheck/],
-  ...['\n', '\r\n', '\r', '\u2028', '\u0085', ' ', ''].map((gap): Annotated =>
-    [`texts and ${JSON.stringify(gap)}`, {}, saying(TEXTS.join(gap)), /50%25 off.*%250A *::warn/]),
+const ENDS: [code: number, what: string, stderr: RegExp, shell: string, steps?: harness.Steps,
+  before?: string][] = [
+  [0, 'verified', /^$/, USUAL], [2, 'usage', / PASS must not be empty\n/, `PASS= ${USUAL}`],
+  [1, 'not Ory', / not Ory's API\n/, USUAL, { start: harness.page(404) }],
+  [3, 'refused', / wrong password/, `${USUAL} --logout`, REFUSED],
+  [4, 'time', / the server accepted/, `${USUAL} --timeout 2`, { start: harness.silence }],
+  [0, 'a file', /^$/, `${USUAL} >a && cat a`],
+  [0, 'a pipe, non-blocking, and full for a while', /^$/, BLOCK, {}, 'process.stdout'],
+  [1, 'a pipe that nobody reads', LOST, `${USUAL} | true`],
+  [1, 'a folder, which Node takes for nothing', LOST, `${USUAL} 1<.`],
+  [1, 'a file that can take a part only', LOST, LIMIT],
+  [1, 'a full disk', LOST, `${USUAL} >/dev/full`],
+  [3, 'a full disk', / wrong password/, `${USUAL} --json >/dev/full`, REFUSED],
+  [0, 'nobody reads stderr', /^$/, UNREAD], [3, 'nobody reads stderr', /^$/, UNREAD, REFUSED],
+  [0, 'RES_OPTIONS unset', /^timeout:1 attempts:1 true\n$/, USUAL, {}, TELLS],
+  [0, 'RES_OPTIONS set', /^rotate true\n$/, `RES_OPTIONS=rotate ${USUAL}`, {}, TELLS],
+  [2, 'Node 9', OLD, USUAL, {}, node$('9.11.2') + TELLS],
+  [2, 'Node 20.18.0', OLD, USUAL, {}, node$('20.18.0') + TELLS],
+  [0, 'Node 20.18.1', /^$/, USUAL, {}, node$('20.18.1')],
+  [1, 'a client without destroy', /^ory-.* itself failed.*\n$/, `${USUAL} >&2`, {},
+    `${CLIENT}.destroy = undefined`],
+  [1, 'a stdout that never says what it did', /^/, USUAL, {}, 'process.stdout.write = () => true'],
 ]
-for (const [what, env, steps, expected] of ANNOTATED)
-  test(`what GitHub Actions gets, for the page of the job, of ${what}`, async (t) => {
-    const { stderr } = await login(t, steps, { GITHUB_ACTIONS: 'true', ...env })
-    const [command = '', ...others] = stderr.match(/^\s*::.*/gm) ?? []
-    assert.deepEqual([stderr.endsWith(command && `\n${command}\n`), others], [true, []])
-    assert.match(command, expected)
-  })
-
-// ---- The ways to run
-
-/** What `npm ci --omit=dev` gives, in a folder of a CommonJS repository, below odd characters. */
-const BARE = join(folder(), "it's 100% a #1 änd space")
-const BARE_LINK = join(BARE, 'linked login.ts')
-for (const name of ['src', 'package.json', 'node_modules/dotenv', 'node_modules/undici'])
-  fs.cpSync(join(ROOT, name), join(BARE, name), { recursive: true })
-fs.writeFileSync(join(BARE, '..', 'package.json'), '{"type":"commonjs"}')
-if (isPosix) fs.symlinkSync(join(BARE, 'src', 'ory-login.ts'), BARE_LINK)
-after(() => fs.rmSync(BARE, { recursive: true }))
-
-const npxTsx = [...node, join(ROOT, 'node_modules/tsx/dist/cli.mjs')]
-const ending = (other: string) => PROGRAM.replace(/\.ts$/, other)
-const piped = ['sh', '-c', 'exec "$0" "$@" - < src/ory-login.ts']
-const url = ['--entry-url', pathToFileURL(PROGRAM).href]
-const hasUrls = process.allowedNodeEnvironmentFlags.has('--entry-url')
-
-// biome-ignore format: a table; what is not sure to run may fail instead, but not pass in silence
-const WAYS: [what: string, isThere: boolean, isSure: boolean, command: string[], RegExp?][] = [
-  ['npx tsx', true, true, [...npxTsx, PROGRAM]],
-  ['npx tsx, for a .js that is a .ts', true, true, [...npxTsx, ending('.js')]],
-  ['no ending', true, true, [...nodeTsx, ending('')]],
-  ['within CommonJS', true, true, [...(runsTypes ? node : nodeTsx), 'src/ory-login.ts']],
-  ['a link to it', isPosix, true, [...nodeTsx, BARE_LINK]],
-  ['a preserved link to it', isPosix, true, [...nodeTsx, '--preserve-symlinks-main', BARE_LINK]],
-  ['a file: URL', hasUrls, true, [...nodeTsx, ...url], /^(.*Warning.*--entry-url.*\n.*\n)?$/],
-  ['stdin', isPosix, runsTypes, [...piped, ...node, '--input-type=module-typescript']],
-  ['stdin through tsx', isPosix, false, [...piped, ...nodeTsx, '--input-type=module']],
-]
-describe('run by', { concurrency: 4 }, () => {
-  for (const [what, , isSure, command, says] of WAYS.filter(([, isThere]) => isThere))
-    test(`${what}${isSure ? '' : ': where Node cannot, it says so'}`, async (t) => {
-      const outcome = await launch(t, {}, [], { command, cwd: BARE })
-      if (!isSure && outcome.code !== 0) return assert.match(outcome.stderr, /--input-type|Error/)
-      assertVerified(outcome, says)
+describe('exit code', { concurrency: 3, skip: !isPosix }, () => {
+  for (const [code, what, told, shell, steps = {}, before = ''] of ENDS)
+    test(`${code}: ${what}`, async (t) => {
+      if (/full$/.test(shell) && !fs.existsSync('/dev/full')) return
+      const command = ['bash', '-o', 'pipefail', '-c', shell, ...tsx, ...first(before), PROGRAM]
+      const outcome = await runChild(credentials(await startOry(t, at(steps))), [], { command })
+      assert.deepEqual([outcome.code, outcome.stdout], [code, code === 0 ? TWO_LINES : ''])
+      assert.match(outcome.stderr, told)
     })
-
-  test('a file that imports it: only when main is called, and nothing stays behind', async (t) => {
-    const file = join(BARE, 'other.mjs')
-    const script = `import { main } from './src/ory-login.ts'
-      console.log('imported')
-      const say = async (text) => console.log(text)
-      await say(await main(['--timeout', '3600'], process.env, { print: say, say }))`
-    fs.writeFileSync(file, script)
-    const { stdout } = await launch(t, {}, [], { command: [...nodeTsx, file] })
-    assert.equal(stdout, `imported\n${harness.TWO_LINES}\n0\n`)
-  })
-})
-
-// ---- Streams and signals
-
-describe('streams', { concurrency: 4 }, () => {
-  // biome-ignore format: a table
-  const unread = [
-    ['stdout', 'stderr', {}, 1, /note: BASE_URL .*error: stdout cannot .*hint .*stdout/s],
-    ['stderr', 'stdout', {}, 0, new RegExp(`^${harness.TWO_LINES}$`)],
-    ['stderr', 'stdout', REFUSED, 3, /^$/],
-  ] as const
-  for (const [stream, other, steps, code, says] of unread)
-    test(`nothing reads ${stream}: exit code ${code} tells`, async (t) => {
-      const ory = await harness.startOry(t, at(steps))
-      const child = harness.start(harness.credentials(ory), ['--verbose'])
-      child[stream]?.destroy()
-      const told = text(child[other] ?? assert.fail())
-      assert.deepEqual(await once(child, 'close'), [code, null])
-      assert.match(await told, says)
-    })
-
-  test('a file gets it all', async (t) => {
-    const file = join(folder(), 'file')
-    const outcome = await launch(t, {}, [], { stdout: fs.openSync(file, 'a') })
-    assertVerified({ ...outcome, stdout: fs.readFileSync(file, 'utf8') })
-  })
-
-  // biome-ignore format: a table
-  const full = [[{}, 1, 'print result'], [REFUSED, 3, 'submit']] as const
-  for (const [steps, code, step] of fs.existsSync('/dev/full') ? full : [])
-    test(`a full disk: exit code ${code}`, async (t) => {
-      const stdout = fs.openSync('/dev/full', 'a')
-      assertFailed(await launch(t, steps, ['--json'], { stdout }), code, step)
-    })
-
-  test('stdout is a folder, which Node takes for nothing: no green', async (t) => {
-    const stdout = fs.openSync(folder(), 'r')
-    assertFailed(await launch(t, {}, [], { stdout }), 1, 'print result', /hint .*stdout/)
-  })
-
-  if (!isPosix) return
-  test('a file that can take a part only: no green', async (t) => {
-    const cwd = folder()
-    fs.writeFileSync(join(cwd, 'file'), ' '.repeat(1000))
-    // The shell counts in units of 512 bytes. What tsx keeps must not be cut as well.
-    const limited = 'ulimit -f 2; TSX_DISABLE_CACHE=1 exec "$0" "$@" >> file'
-    const command = ['sh', '-c', limited, ...nodeTsx, PROGRAM]
-    assertFailed(await launch(t, {}, [], { cwd, command }), 1, 'print result', /hint .*stdout/)
-    assert.equal(fs.statSync(join(cwd, 'file')).size, 1024)
-  })
-
-  test('a non-blocking pipe that is full for a while gets it all in the end', async (t) => {
-    const cwd = folder()
-    const write = '{ head -c 2000000 /dev/zero 2>&- & "$0" "$@"; echo "code $?"; }'
-    const read = '{ until [ -e begin ]; do sleep 0.1; done; tr -d "\\0"; }'
-    const nonBlocking = ['--import', 'data:text/javascript,process.stdout']
-    const command = ['sh', '-c', `${write} | ${read}`, ...nodeTsx, ...nonBlocking, PROGRAM]
-    const whoami = () => {
-      setTimeout(() => fs.writeFileSync(join(cwd, 'begin'), ''), 500)
-      return harness.SUCCESS.whoami
-    }
-    const { stdout, stderr } = await launch(t, { whoami }, [], { cwd, command })
-    assert.deepEqual([stdout, stderr], [`${harness.TWO_LINES}code 0\n`, ''])
-  })
 
   /** Node as process 1 of a container, where signals do nothing by themselves. */
-  const first = 'data:text/javascript,Object.defineProperty(process,"pid",{value:1})'
-  const asFirst = [...nodeTsx, '--import', first, PROGRAM]
-  const asUsual = [...nodeTsx, PROGRAM]
+  const as1 = 'Object.defineProperty(process, "pid", { value: 1 })'
   // biome-ignore format: a table
-  const ends = [['SIGINT', asUsual, null, 'SIGINT'], ['SIGTERM', asUsual, null, 'SIGTERM'],
-    ['SIGHUP', asFirst, 129, null], ['SIGINT', asFirst, 130, null], ['SIGTERM', asFirst, 143, null],
-  ] as const
-  for (const [signal, command, ...end] of ends)
-    test(`${signal} ends it at once, and says nothing: ${end}`, async (t) => {
-      const ory = await harness.startOry(t, at({ submit: () => void child.kill(signal) }))
-      const child = harness.start(harness.credentials(ory), ['--json'], { command })
+  const signals = [['SIGTERM', '', null, 'SIGTERM'], ['SIGHUP', as1, 129, null],
+    ['SIGINT', as1, 130, null], ['SIGTERM', as1, 143, null]] as const
+  for (const [signal, before, ...end] of signals)
+    test(`and signal ${end} after ${signal}, without a word`, async (t) => {
+      const ory = await startOry(t, at({ submit: () => void child.kill(signal) }))
+      const command = [...tsx, ...first(before), PROGRAM]
+      const child = harness.start(credentials(ory), ['--json'], { command })
       const told = [child.stdout, child.stderr].map((stream) => text(stream ?? assert.fail()))
-      assert.deepEqual(await once(child, 'close'), end)
-      assert.deepEqual(await Promise.all(told), ['', ''])
+      assert.deepEqual([await once(child, 'close'), ...(await Promise.all(told))], [end, '', ''])
     })
 })
-
-for (const [given, inForce] of [
-  [{}, 'timeout:1 attempts:1'],
-  [{ RES_OPTIONS: 'rotate' }, 'rotate'],
-] as const)
-  test(`a silent name server is given up as by RES_OPTIONS=${inForce}`, async () => {
-    const script = 'process.on("exit", () => console.error(process.env.RES_OPTIONS))'
-    const told = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
-    const command = [...nodeTsx, ...told, PROGRAM]
-    const { stderr } = await harness.program(given, ['--version'], { command })
-    assert.equal(stderr, `${inForce}\n`)
-  })
-
-// ---- The program itself fails
-
-const CLIENT = `import { Client } from ${JSON.stringify(import.meta.resolve('undici'))}\nClient`
-// biome-ignore format: a table
-const BROKEN: [what: string, script: string, says: RegExp][] = [
-  ['a client without destroy, as with Bun', `${CLIENT}.prototype.destroy = undefined`,
-    /^ory-login: error: ory-login \S+ itself failed .TypeError.\n$/],
-  ['a stdout that never tells what it did', 'process.stdout.write = () => true', /^/],
-]
-for (const [what, script, says] of BROKEN)
-  test(`${what}: no green`, async (t) => {
-    const first = ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
-    const { code, stderr } = await launch(t, {}, [], { command: [...nodeTsx, ...first, PROGRAM] })
-    assert.equal(code, 1)
-    assert.match(stderr, says)
-  })
 
 test('a fault of the program is told without its text, which could hold a secret', async () => {
   const env = Object.defineProperty({}, 'BASE_URL', { get: () => assert.fail('zebra') })
-  const outcome = await run(env, '--json')
-  assert.deepEqual([outcome.code, JSON.parse(outcome.stdout).step], [1, 'log in'])
-  assert.match(harness.reportOf(outcome).error, /^ory-login \S+ itself failed .ERR_ASSERTION.$/)
-  harness.assertNoSecrets(outcome, 'zebra')
-  assertFits(outcome.stderr)
+  const { code, stdout, stderr } = await run(env, '--json')
+  assert.deepEqual([code, JSON.parse(stdout).step], [1, 'log in'])
+  assert.match(errorOf({ stderr }), /^ory-login \S+ itself failed .ERR_ASSERTION.$/)
+  assert.doesNotMatch(stdout + stderr, /zebra/)
 })
 
-// ---- The package
-
-test('the program is one file, which imports builtins, dotenv and undici alone', () => {
-  assert.deepEqual(fs.readdirSync(dirname(PROGRAM)), ['ory-login.ts'])
-  const lines = read('src/ory-login.ts').replaceAll('import.meta.url', '').split('\n')
-  const known = /^import [^'"]+ from '(node:(?!module)[\w/]+|dotenv|undici)'( \/\/.*)?$/
-  for (const line of lines)
-    if (/\b(import|require)\b|\bfrom\s*(['"]|$)/.test(line)) assert.match(line, known)
+test('it is one file, which imports builtins, dotenv and undici; 100 columns', () => {
+  assert.deepEqual(fs.readdirSync(join(ROOT, 'src')), ['ory-login.ts'])
+  const known = /(from|import\() ?'(node:(?!module)[\w/]+|dotenv|undici)'/
+  for (const line of harness.read('src/ory-login.ts').split('\n'))
+    if (/^import|\b(import|require)\(/.test(line)) assert.match(line, known)
+  for (const place of ['src', 'test'])
+    for (const name of fs.readdirSync(join(ROOT, place)).filter((name) => /\.m?ts$/.test(name)))
+      for (const line of harness.read(`${place}/${name}`).split('\n'))
+        assert.ok(line.length <= 100, `${name}: ${line}`)
 })
-
-test('two packages are all that is installed to run it, on Node 20.18.1 and later', () => {
-  const { packages } = JSON.parse(read('package-lock.json'))
-  const installed = Object.keys(packages).filter((name) => !packages[name].dev)
-  assert.deepEqual(installed, ['', 'node_modules/dotenv', 'node_modules/undici'])
-  assert.deepEqual([MANIFEST.type, MANIFEST.engines.node], ['module', '>=20.18.1'])
-})
-
-for (const place of ['src', 'test'])
-  test(`no line in ${place} is longer than 100 columns`, () => {
-    const names = fs.readdirSync(join(ROOT, place)).filter((name) => /\.m?[jt]s$/.test(name))
-    for (const name of names)
-      for (const [index, line] of read(`${place}/${name}`).split('\n').entries())
-        assert.ok(line.length <= 100, `${name}:${index + 1}`)
-  })

@@ -1,240 +1,168 @@
-/** Servers that mean harm, or are not Ory: a plain failure at its step, in time, and harmless. */
+/** Servers that mean harm, or are not Ory: a plain failure, in time. */
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
-import fc from 'fast-check' // of a property that fails, it prints the seed
-import { meaningOf, readConfig, readLine, show } from '../src/ory-login.ts'
+import fc from 'fast-check'
+import { Headers } from 'undici'
+import type { Steps } from './harness.ts'
 import * as harness from './harness.ts'
-import { ALL_STEPS, answer, assertFailed, bodyOf, login, PASS, type Step } from './harness.ts'
 
-const { credentials, IDENTITY, LOGIN_STEPS, run, SESSION, startOry, startRaw, TOKEN } = harness
+const { answer, at, bodyOf, brief, credentials, IDENTITY, login, PASS, run } = harness
+const { SESSION, startOry, startRaw, TOKEN } = harness
+const { explain, fitToShow, readBody, readConfig } = harness.program
 const MIB = 2 ** 20
 const HEAD = 'HTTP/1.1 200 OK\r\n'
+const SPACES = ' '.repeat(65_536)
 
-// ---- Too much
-
-const spaces = ' '.repeat(65_536)
 // biome-ignore format: a table
-const FLOODS: readonly [head: string, unit: string, says: RegExp][] = [
-  [`${HEAD}\r\n`, spaces, /1048576/],
-  [`${HEAD}content-length: ${400 * MIB}\r\n\r\n`, spaces, /1048576/],
-  [`${HEAD}transfer-encoding: chunked\r\n\r\n`, `10000\r\n${spaces}\r\n`, /1048576/],
-  [HEAD, `x: ${spaces.slice(0, 1000)}\r\n`, /not valid HTTP/],
+const FLOODS: [head: string, unit: string][] = [
+  [`${HEAD}\r\n`, SPACES], [HEAD, `x: ${SPACES.slice(0, 1000)}\r\n`],
+  [`${HEAD}transfer-encoding: chunked\r\n\r\n`, `10000\r\n${SPACES}\r\n`],
 ]
-for (const [head, unit, says] of FLOODS)
+for (const [head, unit] of FLOODS)
   test(`400 MB after ${JSON.stringify(head)} are cut off`, async (t) => {
     let sent = 0
     function* bytes() {
-      yield head
-      for (; sent < 400 * MIB; sent += unit.length) yield unit
+      for (yield head; sent < 400 * MIB; sent += unit.length) yield unit
     }
     const server = await startRaw(t, (socket) => {
       socket.once('data', () => Readable.from(bytes()).pipe(socket))
     })
-    assertFailed(await run(credentials(server)), 1, 'start', says)
-    assert.ok(sent > 0 && sent < 40 * MIB, `${sent} bytes`)
+    assert.equal((await run(credentials(server))).code, 1)
+    assert.ok(sent < 40 * MIB, `${sent} bytes`)
   })
 
 test('a body of 1 MiB is read whole, and a byte more is too much', async (t) => {
   const text = JSON.stringify(bodyOf('whoami')).padEnd(MIB)
-  harness.assertVerified(await login(t, { whoami: answer(200, text) }))
-  assertFailed(await login(t, { whoami: answer(200, `${text} `) }), 1, 'whoami', /1048576/)
+  assert.equal((await login(t, { whoami: answer(200, text) })).code, 0)
+  assert.equal((await login(t, { whoami: answer(200, `${text} `) })).code, 1)
 })
 
-test('a compression bomb is not unpacked: 256 MiB do not fit into 128', async (t) => {
+test('a compression bomb is not unpacked', async (t) => {
   const bomb = gzipSync(Buffer.alloc(256 * MIB, ' '))
-  const whoami = answer(200, bomb, { 'content-encoding': 'gzip' })
-  const ory = await startOry(t, harness.at({ whoami }))
+  const ory = await startOry(t, at({ whoami: answer(200, bomb, { 'content-encoding': 'gzip' }) }))
   const env = { ...credentials(ory), NODE_OPTIONS: '--max-old-space-size=128' }
-  assertFailed(await harness.program(env), 1, 'whoami', /1048576/)
+  assert.match(harness.errorOf(await harness.runChild(env)), /too large/)
 })
 
-// ---- Not HTTP, not JSON, not Ory
-
-// biome-ignore format: a table
-const NOT_HTTP = [
-  'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n', '220 mail.example.com ESMTP\r\n',
-  "-ERR wrong number of arguments for 'get' command\r\n", // Redis
-  '\x15\x03\x01\x00\x02\x02F', '\0'.repeat(100), // an alert of TLS
-  'HTTP/1.1 abc OK\r\n\r\n', 'HTTP/9.9 200 OK\r\n\r\n{}', `${HEAD}: x\r\n\r\n`,
-  `${HEAD}content-length: a\r\n\r\n{}`, `${HEAD}transfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n`,
-]
-for (const bytes of NOT_HTTP)
+for (const bytes of ['SSH-2.0-OpenSSH_9.2\r\n', '\0'.repeat(9), `${HEAD}: x\r\n\r\n`])
   test(`${JSON.stringify(bytes)} is not an answer`, async (t) => {
-    const server = await startRaw(t, (socket) => void socket.resume().write(bytes, 'latin1'))
-    assertFailed(await run(credentials(server)), 1, 'start', /not valid HTTP/)
-    assert.equal(server.contacts.length, 1)
+    const server = await startRaw(t, (socket) => void socket.resume().write(bytes))
+    const { code } = await run(credentials(server))
+    assert.deepEqual([code, server.contacts()], [1, 1])
   })
 
 const DEEP = `${'['.repeat(1e5)}1${']'.repeat(1e5)}`
+const LIKE = JSON.stringify(bodyOf('submit', { session_token: 'X' }))
 const messages = Array.from({ length: 25_000 }, (_, id) => ({ id, text: `Text ${id}.` }))
 // biome-ignore format: a table
-const NOT_LOGINS: readonly [exit: number, ...Parameters<typeof answer>][] = [
-  ...['gzip', 'deflate', 'br', 'gzip, gzip'].map((coding): [number, number, string, object] =>
-    [4, 200, `not ${coding}`, { 'content-encoding': coding }]),
-  [1, 200, Buffer.from('{"session_token":"b","a":"\xff\xc3("}', 'latin1')],
-  [1, 200, Buffer.from('{"session_token":"b"}', 'utf16le'), { 'content-length': 42 }],
-  [1, 200, '{"session_token":"\\ud800"}'],
-  [1, 200, DEEP], [1, 200, `{"session_token":${DEEP}}`], [1, 400, '['.repeat(1e6)],
-  [1, 400, `{"error":{"reason":${DEEP}}}`],
-  [1, 400, `{"error":${'{"id":'.repeat(1e5)}1${'}'.repeat(1e5)}}`],
+const NOT_LOGINS: [exit: number, status: number, body: unknown][] = [
+  ...['"\\ud800"', '"a\\r\\nx-evil: 1"', '"жетон"', DEEP].map((token): [number, number, string] =>
+    [1, 200, LIKE.replace('"X"', token)]),
+  [1, 200, `{"__proto__":${LIKE}}`], [1, 400, `{"error":{"reason":${DEEP}}}`],
+  [1, 400, `{"error":${'{"id":'.repeat(1e5)}1${'}'.repeat(1e5)}}`], [1, 418, '['.repeat(1e6)],
   [1, 418, `{"ui":{"messages":${DEEP}}}`], [3, 418, { ui: { messages } }],
-  [3, 418, { ui: { messages: Array(1e5).fill({ id: 5 }) } }],
-  [1, 200, '{"__proto__":{"session_token":"b"},"session":{"identity":null}}'],
-  [1, 200, '{"constructor":{"prototype":{"session_token":"b","active":true}}}'],
-  [1, 200, { session_token: 'a\r\nx-evil: 1' }], [1, 200, { session_token: 'жетон' }],
 ]
-for (const [exit, ...parts] of NOT_LOGINS)
-  test(`${harness.brief(parts)} is not a login`, async (t) => {
-    const outcome = await login(t, { submit: answer(...parts) })
-    assertFailed(outcome, exit, 'submit')
-    assert.equal(outcome.ory.count('whoami'), 0)
-    assert.ok(!('session_token' in {}) && !('active' in {}))
-  })
-
-test('what is active 100,000 levels deep is not an active session', async (t) => {
-  const text = JSON.stringify(bodyOf('whoami', { active: 0 }))
-  const whoami = answer(200, text.replace('"active":0', `"active":${DEEP}`))
-  assertFailed(await login(t, { whoami }), 1, 'whoami', /active: an object/)
-})
-
-test('nobody goes where a redirect points', async (t) => {
-  const elsewhere = await startOry(t)
-  const headers = { location: `${elsewhere.url}/else/where?some#part` }
-  for (const step of ALL_STEPS)
-    for (const status of [302, 307]) {
-      const outcome = await login(t, { [step]: answer(status, '', headers) }, {}, '--logout')
-      assertFailed(outcome, 1, step, /\/else\/where\n/)
-    }
-  assert.equal(elsewhere.contacts.length, 0)
-})
-
-// ---- Shapes and texts
-
-const CONFIG = readConfig({}, '')
-/** All that is told of an answer. */
-function read(step: Step, json: unknown, text = JSON.stringify(json) ?? '') {
-  const line = readLine(step, { ...harness.replyOf(answer(400)), text, json }, '', CONFIG)
-  const [, , ...texts] = meaningOf(line, CONFIG)
-  return [harness.writeLine(line), ...texts]
-}
-
-// biome-ignore format: a table
-const SHAPES: unknown[] = [
-  undefined, null, true, 0, -1.5e300, '', 'text', [], {}, [[]], [null], { id: {} }, [[[1]]],
-  [{ id: {}, text: [] }], { toString: 1, valueOf: null, constructor: null, length: -1 },
-]
-// biome-ignore format: a table
-const bodiesOf = (id: unknown) => [id, { ui: id, error: id, active: id, session: id, identity: id },
-  { ui: { messages: id, nodes: [id, { messages: id }, { messages: [id] }] } },
-  { ui: { messages: [{ id, text: id }], nodes: id } }, { error: { id, code: id, reason: id } },
-  { error: { id, code: 400, reason: id, message: id } }]
-for (const shape of SHAPES)
-  test(`ids, texts and lists such as ${JSON.stringify(shape)} are read without harm`, () => {
-    for (const step of LOGIN_STEPS)
-      for (const body of bodiesOf(shape))
-        for (const text of read(step, body)) assert.equal(typeof text, 'string')
-  })
-
-for (const odd of [DEEP, '"\\u001b[31m\\n##[error]"', '0', 'null', '{}', '[[]]', 'true'])
-  test(`a session that expires at ${odd.slice(0, 30)} is verified all the same`, async (t) => {
-    const text = JSON.stringify(bodyOf('whoami', { expires_at: 0 }))
-    const whoami = answer(200, text.replace('"expires_at":0', `"expires_at":${odd}`))
-    const told = await login(t, { whoami }, {}, '--json')
-    assert.deepEqual([told.code, told.stderr, JSON.parse(told.stdout).ok], [0, '', true])
-    assert.match(told.stdout, /^\P{C}+\n$/u)
-    assert.doesNotMatch(told.stdout, /##|\\u00/)
+for (const [exit, status, body] of NOT_LOGINS)
+  test(`${status} with ${brief(body)} is not a login`, async (t) => {
+    const { code, ory } = await login(t, { submit: answer(status, body) })
+    assert.deepEqual([code, ory.count('whoami')], [exit, 0])
   })
 
 // biome-ignore format: a table
 const TEXTS = [
-  '\u001b[31mred\u001b[0m', 'a\u001b[2J\u001b[Hb', '\u001b]8;;http://a\u0007b\u001b]8;;\u001b\\',
-  '\u001b]0;title\u0007x', '\u009b31mred\u009d0;title\u009c', 'x\u001b]8;;http://evil.example',
-  '\u001bP1$r\u001b\\x', 'a\u0000\u0007\b\u007fb', 'a\u202e\u2066b\u2069\u200f\u061cc',
-  'a\u200b\u200d\ufeff\u2060b', 'a\u2028b\u2029c\u0085d', 'a\ud800b\udc00c', 'a\ue000\u{10ffff}b',
-  'a\r\n\r\nory-login: hint: all is well\nb\rc\f\vd', '##[error]all is lost',
-  '\n::error::all is lost\r::add-mask::a\n::set-output name=a::b', '##vso[task.setvariable a=b]c',
-  '#\u200b#vso[task.complete] #\u001b[0m#[command]x ####[a] #\ud800#[b]', "\n##teamcity[a b='x']",
+  'a\u001b[2J\u001b[Hb', '\u001b]8;;http://a\u0007b\u001b]8;;\u001b\\',
+  '\u009b31mred\u009d0;title\u009c', '\u001bP1$r\u001b\\x', 'a\0\u0007\b\u007fb', 'a\ud800b\udc00c',
+  'a\u202e\u2066b\u2069\u061c\u200b\ufeffc\u2028d\u2029e\u0085f\ue000g',
+  'a\r\n\r\nory-login: note: all is well\nb\rc\f\vd', '\n::error::a\r::add-mask::b',
+  '##vso[a b=c]d', 'a #\u200b#[error]a #\u001b[0m###[a]',
 ]
 for (const text of TEXTS)
   test(`${JSON.stringify(text)} is shown as plain text of one line`, async (t) => {
+    const session = { id: text, identity: { id: IDENTITY } }
+    const submit = answer(200, bodyOf('submit', { session }))
+    const whoami = answer(200, { active: true, ...session, expires_at: text })
     const error = { code: 418, id: text, reason: text, message: `${text} 2` }
-    const ui = { messages: [{ id: text, text }] }
-    for (const body of [{ error }, { ui }, `${text} and no JSON`, `<title>${text}</title>`]) {
-      const told = await login(t, { start: answer(418, body) }, {}, '--json')
-      assertFailed(told, 1, 'start', /got +418\b/)
-      assert.match(told.stdout, /^\P{C}+\n$/u)
-      assert.doesNotMatch(told.stdout, /##|\\u00|\\[rn]|\[31m|\[2J/)
+    for (const steps of [
+      { start: answer(418, { error }) },
+      { start: answer(418, { ui: { messages: [{ id: text, text }] } }) },
+      { start: answer(418, `${text} and no JSON`) },
+      { whoami: answer(200, bodyOf('whoami', { active: text })) },
+      { submit, whoami },
+    ]) {
+      const { stdout, stderr } = await login(t, steps, {}, '--json')
+      assert.match(stdout, /^\P{C}+\n$/u)
+      assert.doesNotMatch(stdout, /##|[^\\]\\[urn]|\[2J/)
+      assert.match(stderr, /^((ory-login: error: | {2}\w+ )((?!##)\P{C})+\n)*$/u)
     }
   })
 
-for (const unit of ['y', 'é', '😀', '👩‍👩‍👧', 'x\u0301', 'a b ', '#', '&amp;'])
-  test(`10,000 ${unit} are cut, and no character in two`, () => {
-    for (const padding of ['', 'x', 'xx', '\u001b[1m', 'Text: ']) {
-      const shown = show(padding + unit.repeat(10_000), [PASS])
-      assert.ok([...shown].length <= 250 && shown.length > 100, shown)
-      assert.match(shown, /^[^\p{Cs}\p{Cc}]+…$/u)
-    }
-  })
+test('a long text is cut at 250 characters, and none of them in two', () => {
+  for (const unit of ['y', '😀', 'x😀', 'é', '#']) {
+    const shown = fitToShow(unit.repeat(10_000), [PASS])
+    assert.equal([...shown].length, 250)
+    assert.match(shown, /^\P{Cs}+…$/u)
+  }
+})
 
-// Patterns that try again from each place, or in each combination, take minutes or years for these.
+// A pattern that tries again from each place takes minutes for these.
 // biome-ignore format: a table
-const SLOW: readonly [start: string, unit: string, password?: string][] = [
-  ['\u001b', ';?'], ['\u001b', '['], ['', '\u001b]8;;'], ['', '#'], ['a', '\n'], ['', 'ory_st-'],
-  ['', '<title>'], ['<title', ' '], ['', 'column '], ['', '\\', `${'\\'.repeat(12)}"%5c`],
-  ['', '\\u005c', `${'\\'.repeat(12)}"%5c`], ['a', ' ', `a${' +%20'.repeat(12)}b`],
+const SLOW: [start: string, unit: string, password?: string][] = [
+  ['\u001b', ';?'], ['', '\u001b]8;;'], ['', '#'], ['a', '\n'], ['', '<title>'],
+  ['<title', ' '], ['', '<script'], ['a', ' ', `a${' +%20'.repeat(12)}b`],
+  ['', 'a', 'a!'.repeat(200_000)],
   ['', "%25\\u0026amp;&#x25;\u001b[&lt;'\\''\\\\%5c\u009b\u00c3", `%&<"'${PASS}`],
-  ['', 'a', `${'aA'.repeat(40)}b`], ['', 'a', `${'a'.repeat(400_000)}b`],
 ]
 for (const [start, unit, password = PASS] of SLOW)
-  test(`1 MiB of ${JSON.stringify(start + unit)} is looked at in time: ${password.length}`, () => {
-    const text = `${start}${unit.repeat((MIB - 9) / unit.length)}\n`
-    const body = { error: { code: 400, id: text, reason: text, message: text } }
-    const lines = () => [undefined, body].flatMap((json) => read('submit', json, text))
-    const look = () => lines().map((line) => show(line, [password]))
-    for (const shown of runInNewContext('look()', { look }, { timeout: 20_000 }))
-      assert.ok(shown.length <= 500)
+  test(`1 MiB of ${brief(start + unit)} is looked at in time: ${password.length}`, () => {
+    const page = `${start}${unit.repeat((MIB - 9) / unit.length)}\n`
+    const json = JSON.stringify({ error: { code: 400, id: page, reason: page } })
+    const safe = (part: string) => fitToShow(part, [password])
+    const look = (text: string) => {
+      const reply = { status: 400, code: '', headers: new Headers(), text, fact: '' }
+      safe(text)
+      explain({ config: readConfig({}, ''), safe }, 'submit', readBody(reply))
+    }
+    runInNewContext('look(page); look(json)', { look, page, json }, { timeout: 20_000 })
   })
 
-// ---- Any answer whatever
-
-const oddOnes = fc.constantFrom('', 'true', [], {}, null, true, 1, IDENTITY, TOKEN)
-const anyValue = fc.oneof(fc.jsonValue({ maxDepth: 3 }), oddOnes)
-/** What a verdict rests on, as it should be or not. */
+const odd = fc.constantFrom('', [], null, true, 1, TOKEN, { toString: 1, valueOf: null })
+const anyValue = fc.oneof(fc.jsonValue({ maxDepth: 3 }), odd)
 const nearly = (good: unknown) =>
-  fc.oneof({ weight: 3, arbitrary: fc.constant(good) }, { weight: 1, arbitrary: anyValue })
-const identity = nearly({ id: IDENTITY })
-const session = fc.oneof(anyValue, fc.record({ id: nearly(SESSION), identity }))
-const parts = { id: nearly(SESSION), session_token: nearly(TOKEN), session, active: nearly(true) }
-const anyBody = fc.record({ ...parts, identity, error: anyValue, ui: anyValue })
-const anyStatus = fc.constantFrom(200, 200, 200, 201, 302, 400, 403, 404, 422)
-const anyStep = fc.constantFrom(...LOGIN_STEPS)
-const anyReply = fc.oneof(anyValue, anyBody, anyBody)
-const anyAnswer = fc.record({ step: anyStep, status: anyStatus, body: anyReply })
+  fc.oneof(fc.constant(good), fc.constant(good), fc.constant(good), anyValue)
+const [id, active] = [nearly(SESSION), nearly(true)]
+const identity = fc.oneof(odd, fc.record({ id: nearly(IDENTITY) }))
+const session = fc.oneof(anyValue, fc.record({ id, identity, active }))
+const words = fc.record({ id: anyValue, text: anyValue, code: anyValue, reason: anyValue })
+const ui = fc.record({ messages: fc.oneof(anyValue, fc.array(words)) })
+const whole = fc.record({ id, session_token: nearly(TOKEN), session, active, identity })
+const anyAnswer = fc.record({
+  step: fc.constantFrom('start', 'submit', 'whoami'),
+  status: fc.constantFrom(200, 200, 200, 200, 200, 201, 302, 400, 404, 422),
+  body: fc.oneof(anyValue, fc.record({ error: words, ui }), whole, whole, whole),
+})
 
-/** Whether a login is verified with this answer at a step, where the others are as recorded. */
-function isSound({ step, status, body }: { step: Step; status: number; body: unknown }): boolean {
-  const { id, session_token: token, session, active, identity } = Object(body)
-  const isOwn = (whose: unknown) => Object(whose).id === IDENTITY
-  if (status !== 200) return false
+/** Whether this body verifies a login, where the other answers are as recorded. */
+function isSound(step: string, body: unknown): boolean {
+  const { id, session_token, session, active, identity } = Object(body)
   if (step === 'start') return typeof id === 'string' && id !== ''
-  if (step === 'whoami') return active === true && id === SESSION && isOwn(identity)
-  const isToken = typeof token === 'string' && /^[!-~]+$/.test(token)
-  const { id: session_id, identity: owner } = Object(session)
-  return isToken && session_id === SESSION && isOwn(owner ?? { id: IDENTITY })
+  if (step === 'whoami') return active === true && id === SESSION && identity?.id === IDENTITY
+  const isToken = typeof session_token === 'string' && /^[!-~]+$/.test(session_token)
+  const { id: sessionId, active: isActive, identity: owner } = Object(session)
+  const isOwn = owner == null || owner.id === IDENTITY
+  return isToken && sessionId === SESSION && isActive !== false && isOwn
 }
 
 test('of any answers, only sound ones verify a login, and none is a crash', async (t) => {
-  let told = {}
-  const ory = await startOry(t, (seen, response) => harness.at(told)(seen, response))
-  const property = fc.asyncProperty(anyAnswer, async (each) => {
-    told = { [each.step]: each }
-    const { code, ...outcome } = await run(credentials(ory))
-    assert.equal(code === 0, isSound(each), outcome.stderr)
-    const failed = outcome.stderr.includes('verify session') ? 'whoami' : each.step
-    if (code) assertFailed({ code, ...outcome }, code, failed)
+  let told: Steps = {}
+  const ory = await startOry(t, (seen, response) => at(told)(seen, response))
+  const property = fc.asyncProperty(anyAnswer, async ({ step, status, body }) => {
+    told = { [step]: answer(status, body) }
+    const { code, stderr } = await run(credentials(ory))
+    assert.equal(code === 0, status === 200 && isSound(step, body), stderr)
+    assert.doesNotMatch(stderr, /itself failed/)
   })
   await fc.assert(property, { numRuns: 300 })
 })

@@ -7,15 +7,15 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { before, test } from 'node:test'
 import { fetch } from 'undici'
+import { runChild } from './harness.ts'
 
 const { BASE_URL = 'http://127.0.0.1:4433', IDENT = '', PASS = '' } = process.env
 const demo = { IDENT: 'demo@example.com', PASS: 'demo-only-password' }
 const identity = IDENT || PASS ? { IDENT, PASS } : demo
-const { program } = await import('./harness.ts') // it clears the three variables
 
 const base = BASE_URL.trim().replace(/\/+$/, '')
 const login = (args: string[], env: Record<string, string> = {}) =>
-  program({ BASE_URL: base, ...identity, ...env }, args)
+  runChild({ BASE_URL: base, ...identity, ...env }, args)
 
 before(async () => {
   const answer = await fetch(`${base}/self-service/login/api`).catch(() => undefined)
