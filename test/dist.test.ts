@@ -1,7 +1,7 @@
 /** The built file, alone in a folder, and the package. */
 import assert from 'node:assert/strict'
 import { execSync } from 'node:child_process'
-import { copyFileSync, statSync } from 'node:fs'
+import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { authority, certify, TRUST } from './certificates.ts'
@@ -42,8 +42,14 @@ describe('the built file, alone in a folder', { concurrency: 4 }, () => {
   })
 })
 
-test('it fits into a ConfigMap of Kubernetes; the package is it, manifest and README', () => {
-  assert.ok(statSync(join(cwd, 'a.mjs')).size < 2 ** 20)
+test('it fits into a ConfigMap, begins as a command, and has the licences of its parts', () => {
+  const built = harness.read('dist/ory-login.mjs')
+  assert.ok(built.length < 2 ** 20 && built.startsWith('#!/usr/bin/env node\n'))
+  for (const name of Object.keys(JSON.parse(harness.read('package.json')).dependencies))
+    assert.ok(built.includes(harness.read(`node_modules/${name}/LICENSE`).trim()), name)
+})
+
+test('the package is the built file, its manifest and the README', () => {
   const [{ files }] = JSON.parse(`${npm('pack --dry-run --json --ignore-scripts')}`)
   const paths = files.map(({ path }: { path: string }) => path)
   assert.deepEqual(paths, ['README.md', 'dist/ory-login.mjs', 'package.json'])
