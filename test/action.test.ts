@@ -20,7 +20,8 @@ for (const [name, line] of Object.entries(commands))
 const FULL = { headers: 'a: 1\nB: 2', options: '--verbose  --logout' }
 // biome-ignore format: a table
 const RUNS: [what: string, harness.Steps, object, code: number, stdout: string, RegExp][] = [
-  ['a login', {}, FULL, 0, TWO_LINES, /HEADERS: a, b\n/], ['no secret', {}, { pass: '' }, 2, '', /^::error/m],
+  ['a login', {}, FULL, 0, TWO_LINES, /HEADERS: a, b\n/],
+  ['no secret', {}, { pass: '' }, 2, '', /^::error/m],
   ['a refusal', harness.recorded('wrong-password'), {}, 3, '', /^::error .*400 4000006/m],
   ['shell code', {}, { options: '; touch pwned $(touch pwned2)' }, 2, '', /an argument/],
   ['a pattern', {}, { options: '--v*' }, 2, '', /an argument/],

@@ -1,13 +1,7 @@
 /**
  * `npm run bench`: whole processes from start to end, against a stand-in: the one file that people
- * carry, the source, and what one would write in its place, at no distance and over TLS at a
- * round trip of 50 ms. Only the ratios mean something, to the one file.
- *
- * What it printed on two cores, the one file's time to that of the others, at no distance and with
- * TLS at 50 ms. Node 20.20: source through tsx 0.48 and 0.68, sketch 0.52 and 0.61, curl with jq
- * 2.35 and 0.85. Node 24.9: plain node on the source 0.60 and 0.85, tsx 0.48 and 0.74, sketch 0.44
- * and 0.61, curl with jq 1.45 and 0.84; by hand Ory's SDK 0.80 and 0.97, Python's urllib 1.88 and
- * 0.79.
+ * carry, the source, and what one would write in its place. Only the ratios mean something.
+ * @@RESULTS@@
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -20,7 +14,6 @@ import { credentials, folder, type Ory, PROGRAM, runChild, startOry, TSX } from 
 const ROUNDS = Number(process.argv[2] ?? 15)
 const ROUND_TRIP_MS = 50
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const SKETCH = fileURLToPath(new URL('sketch.ts', import.meta.url))
 const BUILT = join(ROOT, 'dist/ory-login.mjs')
 /** The same with curl and jq: three processes, and three connections. */
 const CURL = `
@@ -95,7 +88,6 @@ const ways = {
   'the one file': [node, BUILT],
   ...(Reflect.get(process.features, 'typescript') && { 'the source, plain node': [node, PROGRAM] }),
   'the source through tsx': [...through, PROGRAM],
-  'a sketch through tsx': [...through, SKETCH],
   ...(has('curl') && has('jq') && { 'curl with jq': ['sh', '-c', CURL] }),
 }
 const near = await startOry(t)

@@ -27,7 +27,7 @@ export async function certify(
   return { cert: `${cert}\n`, key }
 }
 
-/** What a process trusts with TRUST, and this one after trust(): Node reads it at its start only. */
+/** What a process trusts with TRUST, and this one after trust(). */
 export const authority = await certify({ name: 'An authority', isAuthority: true })
 export const TRUST = { NODE_EXTRA_CA_CERTS: join(folder(), 'ca.pem') }
 writeFileSync(TRUST.NODE_EXTRA_CA_CERTS, authority.cert)

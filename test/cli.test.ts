@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
 import * as harness from './harness.ts'
-import { at, credentials, errorOf, PROGRAM, ROOT, run, runChild, startOry } from './harness.ts'
+import { at, compiled, credentials, errorOf, PROGRAM, ROOT } from './harness.ts'
 
-const { TWO_LINES } = harness
+const { run, runChild, startOry, TWO_LINES } = harness
 const node = [process.execPath]
 const tsx = [...node, '--import', harness.TSX]
 const isPosix = process.platform !== 'win32'
@@ -53,7 +53,7 @@ describe('it is run by', { concurrency: 3 }, () => {
 test('its importer alone can keep it from running, by a symbol', async () => {
   const name = 'ory-login: functions only'
   const symbol = first(`globalThis[Symbol.for('${name}')] = false`)
-  const kept = await runChild({}, ['--zebra'], { command: [...tsx, ...symbol, PROGRAM] })
+  const kept = await runChild({}, ['--zebra'], { command: [...node, ...symbol, compiled()] })
   assert.deepEqual(kept, { code: 0, stdout: '', stderr: '' })
   assert.equal((await runChild({ [name]: '1' }, [name])).code, 2)
 })
@@ -110,7 +110,7 @@ test('GitHub Actions gets one annotation, on one line, whatever is said', async 
 
 // ---- How it ends
 
-const LIMIT = 'printf %2000s >a; ulimit -f 2; TSX_DISABLE_CACHE=1 "$0" "$@" >>a' // tsx writes, too
+const LIMIT = 'printf %2000s >a; ulimit -f 2; "$0" "$@" >>a'
 const BLOCK = '{ head -c 2000000 /dev/zero 2>&- & "$0" "$@"; } | { sleep 3; tr -d "\\0"; }'
 const UNREAD = '"$0" "$@" --verbose 2> >(true)'
 const EXIT = 'process.on("exit", () => console.error(process.env.RES_OPTIONS,'
@@ -148,7 +148,7 @@ describe('exit code', { concurrency: 3, skip: !isPosix }, () => {
   for (const [code, what, told, shell, steps = {}, before = ''] of ENDS)
     test(`${code}: ${what}`, async (t) => {
       if (/full$/.test(shell) && !fs.existsSync('/dev/full')) return
-      const command = ['bash', '-o', 'pipefail', '-c', shell, ...tsx, ...first(before), PROGRAM]
+      const command = ['bash', '-o', 'pipefail', '-c', shell, ...node, ...first(before), compiled()]
       const outcome = await runChild(credentials(await startOry(t, at(steps))), [], { command })
       assert.deepEqual([outcome.code, outcome.stdout], [code, code === 0 ? TWO_LINES : ''])
       assert.match(outcome.stderr, told)
@@ -162,7 +162,7 @@ describe('exit code', { concurrency: 3, skip: !isPosix }, () => {
   for (const [signal, before, ...end] of signals)
     test(`and signal ${end} after ${signal}, without a word`, async (t) => {
       const ory = await startOry(t, at({ submit: () => void child.kill(signal) }))
-      const command = [...tsx, ...first(before), PROGRAM]
+      const command = [...node, ...first(before), compiled()]
       const child = harness.start(credentials(ory), ['--json'], { command })
       const told = [child.stdout, child.stderr].map((stream) => text(stream ?? assert.fail()))
       assert.deepEqual([await once(child, 'close'), ...(await Promise.all(told))], [end, '', ''])

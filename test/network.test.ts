@@ -10,6 +10,7 @@ import {
   at,
   type Behaviour,
   CLOSED_PORT,
+  compiled,
   credentials,
   cut,
   error,
@@ -17,7 +18,6 @@ import {
   inTurn,
   LOGIN_STEPS,
   login,
-  PROGRAM,
   program,
   run,
   runChild,
@@ -25,7 +25,6 @@ import {
   silence,
   startOry,
   startRaw,
-  TSX,
 } from './harness.ts'
 
 const dials: net.TcpNetConnectOpts[] = []
@@ -117,8 +116,8 @@ const HANGS: readonly [does: string, scheme: string, told: string, each?: string
   ['sends a 421 that is no gzip', 'http', `${ZIPPED}${'x'.repeat(300_000)}`],
 ]
 const preload = (script: string) => {
-  const first = ['--import', TSX, '--import', `data:text/javascript,${encodeURI(script)}`]
-  return { command: [process.execPath, ...first, PROGRAM] }
+  const first = ['--import', `data:text/javascript,${encodeURI(script)}`]
+  return { command: [process.execPath, ...first, compiled()] }
 }
 /** With this, undici's own limits, such as 300 s for the headers, are over in a second. */
 const HURRIED = preload(`const real = setTimeout

@@ -47,7 +47,8 @@ const DISGUISED: Record<string, Spell> = {
 // biome-ignore format: a table
 const PASSWORDS = [
   'Tr0ub4dor&3<zebra', `p"w\\x &ä%+$<'/hunterZq8Kv/'>$+%ä& \\"q`, '!@#$%^&*()_+', 'парольПароль',
-  'İstanbul99', `ab${'ы'.repeat(70)}cdef`, '😀🔑😀🔑😀🔑', '\\'.repeat(12), 'pw\\u0041<xyz', 'hunter',
+  'İstanbul99', `ab${'ы'.repeat(70)}cdef`, '😀🔑😀🔑😀🔑', '\\'.repeat(12), 'hunter',
+  'pw\\u0041<xyz',
   'zebra&3%', 'long '.repeat(1000),
 ]
 const BESIDE = ['', ' to us', '</b>', 'ffa60abd', 'u0041', 'lt;', '%', '\\', '&', '😀']
@@ -68,9 +69,10 @@ const REPEATS: [text: string, ...secrets: string[]][] = [
   ['hunter%25F0%259F%2598%2580zebra', 'hunter😀zebra'],
   ['It is 2024 корректная лошадь', '2024 корректная лошадь батарея 2024'],
   ['It is nter2abcdefg!', 'hunter2-abcdefgh'], ['It is hunter2ab!', 'hunter-2/ab'],
-  ['your token is abcdefgh', 'hunter2', 'ABCDEFGH'], ['It is zeb1!', 'zeb1'], ['ähnlich', '!@#$%^&'],
+  ['your token is abcdefgh', 'hunter2', 'ABCDEFGH'], ['It is zeb1!', 'zeb1'],
+  ['ähnlich', '!@#$%^&'],
   ['check for spelling mistakes in your password or username', 'password'],
-  ...['pat', 'apikey', 'wak', 'st', 'lo', 'at', 'rt', 'ac'].map((kind): [string] => [`ory_${kind}_4`]),
+  ...['pat', 'apikey', 'wak', 'st', 'lo', 'at', 'rt', 'ac'].map((a): [string] => [`ory_${a}_4`]),
 ]
 test('a secret is seen if it is cut, or mixes its spellings', () => {
   for (const [text, ...secrets] of REPEATS) assert.equal(fitToShow(text, secrets), WITHHELD, text)
@@ -153,7 +155,7 @@ const OTHERS: [Step, Answer][] = [
   ['start', answer(403, '', { 'cf-ray': PASSWORD })],
   ['whoami', answer(418, TOKEN.slice(24))],
   ...[200, 400].map((status): [Step, Answer] => // a login that is refused, with a token
-    ['submit', answer(status, { session_token: ODD, session: 5, error: { id: ODD, reason: ODD } })]),
+    ['submit', answer(status, { session_token: ODD, session: 5, error: { id: ODD, title: ODD } })]),
 ]
 test('a secret is withheld in any string of an answer', async (t) => {
   const args = ['--json', '--verbose', '--timeout', '900']

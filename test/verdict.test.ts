@@ -25,12 +25,17 @@ for (const [length, shown] of Object.entries({ 15: 0, 16: 1, 39: 24, 4096: 24 })
   })
 
 test('the recorded login is verified, even if whoami refuses its session once', async (t) => {
-  const replay = harness.replay('success')
-  const twice = harness.inTurn(lastOf('invalid-token')[1], replay)
-  const ory = await startOry(t, harness.at({ start: replay, submit: replay, whoami: twice }))
-  const { code, stdout } = await run(credentials(ory))
+  const whoami = harness.inTurn(lastOf('invalid-token')[1], SUCCESS.whoami)
+  const { code, stdout, ory } = await login(t, { whoami })
   assert.deepEqual([code, stdout], [0, TWO_LINES])
-  assert.deepEqual(ory.seen.map(stepOf), ['start', 'submit', 'whoami', 'whoami'])
+  const sent = ory.seen.map(({ method, path, headers, body }) => {
+    return [method, path, headers['x-session-token'], body && JSON.parse(body)]
+  })
+  const recorded = harness.recording('success').map(({ request }) => {
+    const { method, path, headers, body = '' } = request
+    return [method, path, headers?.['x-session-token'], body]
+  })
+  assert.deepEqual(sent, [...recorded, recorded.at(-1)])
 })
 
 test('each request is as documented, on one connection, with HEADERS', async (t) => {
