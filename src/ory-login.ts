@@ -9,20 +9,18 @@
  *
  * In this order: HELP, the login, what a failure means, a reply, the report, secrets, requests,
  * the set-up, main. The password is read in readConfig, put into a request in logIn, and sent in
- * sendOnce, like the token. All that is printed is a constant of this file or went through
- * fitToShow, but for the start of the token, in formatResult.
+ * sendOnce, like the token. What is printed is a constant of this file or went through fitToShow,
+ * but for the start of the token, in resultOf.
  */
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
 import { Socket } from 'node:net'
-import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
 import { parse as parseDotenv } from 'dotenv' // config() would print, and obey DOTENV_* variables
 import type * as undici from 'undici'
 
-/** Shown by --version, and sent as the user agent. */
-export const VERSION = '4.0.0'
+export const VERSION = '4.0.0' // sent as the user agent, too
 
 if (process.versions.node.localeCompare('20.18.1', 'en', { numeric: true }) < 0) {
   console.error(`ory-login: error: Node.js 20.18.1 or later is needed, not ${process.version}`)
@@ -37,8 +35,6 @@ const DEMO = {
 }
 
 const HELP = `Usage: node ory-login.mjs [options]
-In a clone: npx tsx src/ory-login.ts [options]
-
 Proves that a person can log in to an Ory project, with one real login.
 
   BASE_URL=https://your-slug.projects.oryapis.com IDENT=test@example.com \\
@@ -46,14 +42,11 @@ Proves that a person can log in to an Ory project, with one real login.
 
 Variables, from the environment, or else from .env in the working directory:
   BASE_URL  public API of the project (${DEMO.BASE_URL})
-  IDENT     identifier of a test identity, such as its email address
-  PASS      its password
+  IDENT     identifier of a test identity (${DEMO.IDENT})
+  PASS      its password (${DEMO.PASS})
   HEADERS   for a gateway in front of Ory: a "Name: value" a line
-  Set both IDENT and PASS, or neither: then the demo identity is used, which
-  is only ever sent to localhost (${DEMO.IDENT}, ${DEMO.PASS}).
-From the environment only:
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY  proxies; localhost is asked directly
-  NODE_EXTRA_CA_CERTS                PEM file of a private CA
+  The demo's identity is only used where both are unset, and BASE_URL is local.
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY and NODE_EXTRA_CA_CERTS, but not from .env
 
 Options:
   --timeout <seconds>  for the whole run: above 0, at most 3600 (30)
@@ -70,7 +63,7 @@ Exit codes:
   4  no usable answer (network, time, 5xx, a failing webhook…): try later
 `
 
-// ---- The login, as Ory's protocol has it
+// ---- The login: https://www.ory.com/docs/kratos/self-service/flows/user-login
 
 // biome-ignore format: a table
 export const STEPS = {
@@ -85,13 +78,11 @@ export const STEPS = {
 } as const
 export type Step = keyof typeof STEPS
 
-/**
- * Logs in, and has the session verified. Throws a Failure as soon as an answer differs from
- * https://www.ory.com/docs/kratos/self-service/flows/user-login
- */
+/** Logs in, and has the session verified. Throws a Failure at the first answer that differs. */
 async function logIn(run: Run): Promise<void> {
   const { identifier, password } = run.config
 
+  const faultOfFlow = ({ id }: Fields) => (isText(id) ? '' : 'no id of a flow')
   const flow = await send(run, 'start', {}, faultOfFlow)
 
   const query = `?${new URLSearchParams({ flow: textOf(flow.id) })}`
@@ -101,23 +92,18 @@ async function logIn(run: Run): Promise<void> {
   const session_token = textOf(login.session_token)
   const headers = { 'x-session-token': session_token }
   const session = await send(run, 'whoami', { headers }, (body) => faultOfSession(body, login))
-  run.verified = { session_token, session }
+  run.result = resultOf(run, session_token, session)
 
   if (run.options.logout) await send(run, 'logout', { body: { session_token } }, () => '')
 }
 
-// What a server sends is unknown until one of these has said what is wrong with it, or ''.
-
-function faultOfFlow({ id }: Fields): string {
-  return isText(id) ? '' : 'no id of a flow'
-}
-
+/** What is wrong with a login, or ''. */
 function faultOfLogin({ session_token, session }: Fields): string {
   const { id, active, identity } = fields(session)
-  if (!isText(session_token) || !/^[\x21-\x7e]{1,4096}$/.test(session_token))
+  if (!isText(session_token) || !/^[!-"$-~]{1,4096}$/.test(session_token))
     return 'no session_token that fits into a header'
   if (!isText(id)) return 'no session.id, so whoami could show any session'
-  if (active === false) return 'a session that has ended: check session.lifespan, and clocks'
+  if (active === false) return 'a session that has ended: see its lifespan, and clocks'
   // The identity is null where a second factor is required: whoami will say so.
   if (identity != null && !isText(fields(identity).id)) return 'no session.identity.id'
   return ''
@@ -128,11 +114,11 @@ function faultOfSession({ active, id, identity }: Fields, login: Fields): string
   const owner = fields(identity).id
   const expected = fields(login.session)
   const { id: expectedOwner = owner } = fields(expected.identity)
-  if (active !== true) return `active: ${Object(active) === active ? 'an object' : active}`
+  if (active !== true) return 'a session that is not active'
   if (!isText(owner) || !owner.trim() || /[\p{C}\p{Zl}\p{Zp}]/u.test(owner))
     return 'no identity whose id can be shown'
-  if (owner !== expectedOwner) return `the identity ${owner} instead of ${expectedOwner}`
-  if (id !== expected.id) return `the session ${textOf(id) || 'of no id'} instead of ${expected.id}`
+  if (owner !== expectedOwner) return `another identity: ${owner}`
+  if (id !== expected.id) return `another session: ${textOf(id)}`
   return ''
 }
 
@@ -151,139 +137,123 @@ const textOf = (value: unknown): string =>
 //   400 submit active:password 777    <status, or the error's code> <step> <facts> <Ory's ids>
 //   Held by the fraud check.          <what was said, by the server or by the error>
 //
-// Who answered comes first, as a status means something else from each: Ory; other, something in
-// front of it or in its place; the proxy of this machine; nobody. Each has a list, whose first row
-// that matches the lines counts. A dot never crosses the line break: /^400 submit.* 777/ looks at
-// our line alone, /\n.*upstream/ at theirs.
+// Each who has a list, whose first row that matches the lines counts. A dot never crosses the line
+// break: /^400 submit.* 777/ looks at our line alone, /\n.*upstream/ at theirs.
 
 export type Row = readonly [
-  when: RegExp | false,
+  when: RegExp,
   exit: 1 | 2 | 3 | 4 | '1+' | '4+', // with a +, another try is worth it
   error: string, // in 62 characters: the report has 80 columns
-  ...hints: string[], // in 68 each; $1 is what the pattern caught
+  ...hints: string[], // in 68 each
 ]
+/** other: something in front of Ory, or in its place; proxy: that of this machine. */
 type Who = 'ory' | 'other' | 'proxy' | 'nobody'
 
 /** The four lists. A hint says only what this run knows, so some depend on its settings. */
 // biome-ignore format: a table
 export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
-  const { isHttp, isLocal, isNetwork, mistakes, proxy, sourceOf } = config
+  const { baseUrl, isLocal, isNetwork, mistakes, proxy, sourceOf } = config
+  const { method, path } = STEPS[step]
   const isStart = step === 'start'
   const endedBy = 'did another login end it (hook revoke_active_sessions)?'
-  const checkHooks = 'Ory itself is fine: check its webhooks, Actions and templates'
   const seeText = 'see what Ory says under "got"'
   const seeLogs = isNetwork ? "see status.ory.com, or ask Ory's support" : "see Ory's logs"
   const checkUrl = `check the ${isNetwork ? 'slug' : 'host, port and path'} in BASE_URL`
+  const dropsBody = `does a gateway drop the body of a ${method}?`
   const checkFront = 'check what stands in front of Ory, and its logs'
   const checkProxy = `check ${proxy?.name}, or name the host in NO_PROXY (no ranges)`
   const passGate = 'let this check through, or give it what is wanted in HEADERS'
-  const wantsHttps = isHttp && isStart ? 'does this port want https:// in BASE_URL?' : ''
-  const wantsCert = 'does the server want a client certificate? this check has none'
+  const isHttp = isStart && baseUrl.startsWith('http:')
+  const wantsHttps = isHttp ? 'does this port want https:// in BASE_URL?' : ''
+  const wantsCert = 'does it want a client certificate? this check has none'
   const privateCa = 'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file'
 
   const ory: Row[] = [
     [/^409|^.* no-text 4000001|^400 \w+\n.*Unable to serialize access/, 4,
       "a conflict in Ory's database", "if this persists, check Ory's database"],
-    [/^404 start hook/, 3,
-      'a webhook before login refused this login', seeText],
-    [/^404 start/, 1,
-      'there is no Ory project at BASE_URL', checkUrl],
-    [/^.* invalid_configuration|^500 \w+\n.*misconfig|^.* 4000001\n.*verification strategy/, 3,
+    [/^.* invalid_configuration|^(404|500|.* 4000001)\b.*\n.*(misconfig|strategy|by system)/, 3,
       'a setting of the project prevents this login', seeText],
-    [/^404 submit\n.*by system administrator/, 3,
-      'the password method is off in this project',
-      'enable it: selfservice.methods.password'],
 
     // https://www.ory.com/docs/kratos/concepts/ui-user-interface#ui-message-codes
     [/^4.. submit.* (4000010|session_verified_address_required)\b/, 3,
-      "this identity's address is not verified",
-      'verify it, or use another test identity'],
+      "this identity's address is not verified", 'verify it, or use another test identity'],
     [/^401 submit|^400 submit.* 4010011\b/, 3,
       'this identity is disabled', 'set its state to active'],
-    [/^400 submit.* 4000001\b.*\n.*I\[#/, 3, // so begins what breaks a JSON schema: I[#/traits/…]
+    [/^400 submit.* 4000001\b.*\n.*I\[#/, 3, // I[#/traits/…]
       'the password is right, but the identity violates its schema',
       'correct its traits or the schema'],
+    [/^404 start hook/, 3,
+      'a webhook before login refused this login', seeText],
     [/^4.. submit active:password/, 3,
       'the password is right, but a webhook refused this login', seeText],
+    [/^404 start/, 1,
+      'there is no Ory project at BASE_URL', checkUrl],
     [/^400 submit.* (4000006|4000037)\b/, 3,
       'wrong password or unknown identifier', ...mistakes,
       `check IDENT (from ${sourceOf('IDENT')}) and PASS (from ${sourceOf('PASS')})`,
       'did it work before? see if this identity was changed or deleted',
       'is it new? it needs a password, and a schema where IDENT can log in',
-      'if all is right: a failing database of Ory looks the same'],
-    [/^4.. submit.* (4000003|4000038|5000002|5000003|1\d{6})\b|^422 submit/, 3,
+      "if all is right, see Ory's logs: its database may fail"],
+    [/^4.. submit.* (4000003|4000038|500000[23]|1\d{6})\b|^422 submit|^.* session_aal2_/, 3,
       'this login takes more than a password',
-      'use a test identity that needs no SSO, code, captcha or browser'],
-    [/^.* (4000001|4000002|4010002|security_csrf_violation|session_already_available)\b/, 1,
+      'use a test identity without second factor, SSO, code or captcha'],
+    [/^.* (400000[12]|4010002|\w+_csrf_violation|\w+_available)\b|\n.*(flow query|request URL)/, 1,
       'something changed this request before Ory got it', seeText,
-      'a path, a body, a type? or a session that is added, by HEADERS?'],
-    [/^\d+ \w+\n.*(flow query parameter|original request URL)/, 1,
-      'a gateway in front of Ory changed the URL of this request',
-      'does it drop the query, or send a list in X-Forwarded-Proto?'],
+      'is it a session from HEADERS, a lost query, two X-Forwarded-Proto?'],
     [/^4.. submit( no-text)? \d/, 3,
       'Ory refused this login, for a reason not known here', seeText],
     [/^(404|410) submit/, 1,
-      'Ory does not know the flow that it started, or no longer',
-      'do several servers need one database? or check clocks and caches'],
+      'Ory cannot find the login flow that it started',
+      'do all servers share one database? does a cache repeat old flows?'],
     [/^\d+ start hook|^\d+ submit.*\n.*(hook failed|upstream|giving up|jsonnet|file:|fetching)/, 4,
-      'a webhook of this login failed, or a template', checkHooks],
+      'a webhook of this login failed, or its template',
+      'Ory itself works: check the webhooks and Actions of this project'],
 
     [/^200 whoami/, 1,
       'whoami does not confirm the session that was just made',
-      'not active? its lifespan or a hook may end it at once',
-      'a different session? check for a cache in front of Ory'],
+      'not active? see its lifespan, and hooks; another one? see caches'],
     [/^5.. whoami|^401 whoami\n.*determine AAL/, '4+',
       'the password is right, but Ory failed to verify the session', seeLogs],
     [/^401 whoami/, '1+',
       'Ory rejected the session token it had just issued',
-      'does a gateway strip the header X-Session-Token?', endedBy,
-      "if not, check Ory's database: it may fail, or a replica be behind"],
-    [/^403 whoami.* session_aal2_required\b/, 3,
-      'the password is right, but a second factor is required',
-      'use a test identity without a second factor'],
+      'does a gateway strip X-Session-Token? is a database replica late?', endedBy],
     [/^(400|403) logout/, 1,
-      'Ory no longer knows this session, or received no body',
-      endedBy, 'does a gateway drop the body of a DELETE?'],
+      'Ory no longer knows this session, or received no body', endedBy, dropsBody],
 
     [/^5.*\n.*(no such table|no column|Unknown column|locate the|not exist|doesn't exist)/, 4,
       'Kratos is newer than its database: SQL migrations did not run',
-      'run kratos migrate sql with this version of Kratos'],
+      "run 'kratos migrate sql' with the version of Kratos that runs now"],
     [/^5|^.* error\.code:5/, 4,
       'Ory failed at this step', seeLogs],
     [/^/, 1,
-      "Ory's answer is not as documented", seeText],
+      "Ory's answer is not as documented", 'see under "got" what it says, or lacks'],
   ]
 
   const other: Row[] = [
     [/^(401|407|511)|\n.*(Access credentials are|action was forbidden|SSL certificate was)/, 1,
       'a gateway in front of Ory wants credentials of its own', passGate],
-    [isHttp && /^400 start.*\n.*(HTTPS|SSL|TLS)/, 1,
-      'BASE_URL probably needs https://', 'if https:// fails too, check the port'],
     [/^421|\n.*(Invalid Hostname|CNAME Cross-User|(Error|error code:) 10(00|01|14|16)\b)/, 1,
       'a gateway does not serve the host name in BASE_URL',
-      'check it; for a custom domain, see its CNAME and the Ory Console'],
-    [/^.* firewall|^(403|406|451)|\n.*Request Rejected/, 4,
-      'something refused this request before it reached Ory', passGate,
-      isStart ? 'or does BASE_URL lead to a website, a bucket, another program?' : ''],
+      'check it; for a custom domain, see its CNAME, and the Console'],
     [/^429/, '4+',
       'too many requests: a rate limit',
       'run less often; CI runners share addresses and their limits',
       'does this check run seldom? then people may be refused, too'],
+    [/^.* firewall|\n.*Request Rejected/, 4,
+      'a firewall in front of Ory blocked this request', passGate],
+    [/^30[12378] start/, 1,
+      'BASE_URL redirects to another address, such as a website', passGate,
+      "is it Ory's public API? then set BASE_URL to it, but keep https://"],
+    [/^(404|405|2..|30[12378])|\n.*(any rules|multiple rules|Missing Auth)/, 1,
+      isStart ? "what answers at BASE_URL is not Ory's API" : `${method} ${path} does not reach Ory`,
+      'did it work before? see if the route to Ory is gone', isStart ? checkUrl : ''],
+    [/^(403|406|451)/, 4,
+      'something other than Ory refused this request', passGate,
+      isStart ? 'or does BASE_URL lead to a website, a bucket, another program?' : ''],
     [/^(408|425|502|503|504|52\d|530)/, '4+',
       'a gateway answered, but Ory did not',
-      isStart && isNetwork ? checkUrl : 'is Ory running behind it? see the logs of both',
-      'with 525 or 526: check the certificate of the server behind it'],
-    [RegExp(`^30. start\\n(http${isHttp ? 's?' : 's'}://[^/]+)/self-service/login/api$`), 1,
-      'Ory answers at another address than BASE_URL', 'set BASE_URL to $1'],
-    [/^30[12378] start/, 1,
-      'BASE_URL redirects to a website or an access gateway', passGate,
-      'or set BASE_URL to the public API (the admin API redirects, too)'],
-    [/^(404|2..) start|^\d+ start.*\n.*(any rules|multiple rules|Missing Auth)/, 1,
-      "what answers at BASE_URL is not Ory's API",
-      'did it work before? see if the route to Ory is gone', checkUrl],
-    [/^(404|405|2..|30[12378])|\n.*(any rules|multiple rules)/, 1,
-      `${STEPS[step].method} ${STEPS[step].path} does not reach Ory`,
-      'route this method and path to Ory, like the rest of its API'],
+      'is Ory running behind it? see both logs (525, 526: its certificate)',
+      isStart && isNetwork ? checkUrl : ''],
     [/^5/, 4,
       'something in front of Ory failed', checkFront],
     [/^/, 1,
@@ -293,18 +263,14 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
   const ofProxy: Row[] = [
     [/^407/, 4,
       'the proxy wants a user and password', checkProxy,
-      `set them in ${proxy?.name}: http://user:password@host:port`],
+      'its URL can hold them: http://user:password@host:port'],
     [/^403/, 4,
       'the proxy does not allow this host or port', checkProxy],
-    [/^\d/, '4+',
-      'the proxy answered, but did not connect to Ory', checkProxy,
-      isStart ? checkUrl : seeLogs],
     [/^ERR_SSL_/, 4,
       'what answers through the proxy does not speak TLS', checkProxy,
-      'does its URL begin with https://? few proxies speak it',
-      'does it want a login in a browser?'],
+      'does it want a login in a browser, or no https in its own URL?'],
     [/^/, '4+',
-      'no usable answer came from the proxy', checkProxy],
+      'the proxy gave no connection to Ory', checkProxy, isStart ? checkUrl : seeLogs],
   ]
 
   const nobody: Row[] = [
@@ -316,10 +282,12 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
     [/^TIMEOUT start/, 4,
       'the server accepted the connection, but did not answer',
       'check the port in BASE_URL, and what listens there'],
+    [/^TIMEOUT submit/, 4,
+      'Ory began this login, but did not answer the password in time',
+      'check webhooks, password hashing and database; or raise --timeout', dropsBody],
     [/^TIMEOUT/, 4,
       'Ory began this login, but did not answer this step in time',
-      'check webhooks, password hashing and database; or raise --timeout',
-      'does a gateway drop the body of a POST?'],
+      'check what stands between, and its database', seeLogs],
     [/^ECONNREFUSED start/, '4+',
       'nothing listens at the host and port of BASE_URL',
       isLocal ? 'is Ory running? in a container, localhost is the container' : 'is Ory running?'],
@@ -340,25 +308,24 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'check the logs and the memory of Ory (hashing may use it up)'],
 
     [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)/, 4,
-      "the server's certificate has expired or is not valid yet",
-      "renew it, or correct this machine's clock"],
+      'the certificate has expired or is not valid yet', 'renew it, or correct the clock here'],
     [/^ERR_TLS_CERT_ALTNAME_INVALID/, 4,
-      "the server's certificate is for a different name", 'check the host in BASE_URL'],
+      'the certificate is for a different name', 'check the host in BASE_URL'],
     [/^UNABLE_TO_VERIFY_LEAF_SIGNATURE/, 4,
       'an intermediate certificate may be missing',
-      'let the server send its whole chain (often called fullchain)', privateCa],
+      'let the server send its whole chain (fullchain)', privateCa],
     [/^(\w*_CERT|CERT|UNABLE_TO|INVALID_CA|INVALID_PURPOSE|UNSPECIFIED)/, 4,
-      "the server's certificate is not trusted on this machine",
-      'a self-signed default certificate means this host has none yet', privateCa],
+      'the certificate is not trusted on this machine',
+      'is it a default one, since the real one is not issued yet?', privateCa],
     [/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/, 4,
       'this port does not speak TLS', 'check the port in BASE_URL'],
     [/^(ERR_SSL_|EPROTO)/, 4,
       'the TLS handshake failed',
       'is it a new custom domain, or a wrong host name in BASE_URL?', wantsCert,
-      'if not, allow TLS 1.2 or later, a common cipher, and HTTP/1.1'],
+      'if not, let the server allow TLS 1.2, common ciphers, HTTP/1.1'],
     [/^(HTTPParserError|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_\w+|BODY_TOO_LARGE) /, 1,
       'the reply is not valid HTTP, or too large for Ory',
-      'is it another service, or does something in front of Ory alter it?'],
+      'is it another service, or altered on its way?'],
     [/\n.*\bbad port\b/, 2,
       'fetch refuses to use the port in BASE_URL', 'give Ory another port'],
     [/^/, 4,
@@ -373,7 +340,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
 /** What came of a request: an answer; or, with status 0, an error in its place. */
 export type Reply = {
   status: number
-  code: string // of the error, such as ECONNREFUSED, or the status that a proxy refused with
+  code: string // of the error, or the status that a proxy refused with
   headers: undici.Headers
   text: string // the body, or what the error says
   fact: string // incomplete, no-connection, firewall
@@ -409,10 +376,8 @@ export function readReply(step: Step, reply: Reply, fault: string, config: Confi
   }
 }
 
-/**
- * Ory's answers are JSON: with what it documents, with a flow (ui), or with an error whose code is
- * a number; 429 and 503 are never Ory's. Ory Oathkeeper and Google word errors in the same way.
- */
+// Ory's answers are JSON: with what it documents, with a flow (ui), or with an error whose code is
+// a number; 429 and 503 are never Ory's. Ory Oathkeeper and Google word errors in the same way.
 function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, fact, headers, text, json } = reply
   // Through a proxy this machine dials the proxy alone, but TLS is Ory's.
@@ -424,11 +389,13 @@ function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   if (status === 429 || status === 503 || fact || headers.has('www-authenticate')) return 'other'
 
   const { error, ui, session, session_token, active, identity } = fields(json)
-  if ([ui, session, session_token, active, identity].some((part) => part != null)) return 'ory'
+  const parts = status < 400 ? [ui, session, session_token, active, identity] : [ui]
+  if (parts.some((part) => part != null)) return 'ory'
   if (text.startsWith('PANIC: ')) return 'ory'
   const { code: innerCode, status: name, reason, message } = fields(error)
   if (typeof innerCode !== 'number' || innerCode < 400) return 'other'
-  if (/^[A-Z_]+$/.test(textOf(name))) return 'other' // Google's, such as PERMISSION_DENIED
+  // Ory says 'Not Found', Google PERMISSION_DENIED, and many another nothing.
+  if (!/[a-z]/.test(textOf(name))) return 'other'
   const isOathkeepers =
     /Access credentials are|any rules|multiple rules|^The request(ed \w+)? (could|was f)/
   const texts = [reason, message].filter(isText)
@@ -466,10 +433,7 @@ function readJson(who: Who, ...documents: unknown[]) {
   return { texts: sentences, ids: [...ids].filter(isId).slice(0, 8) }
 }
 
-// ---- The report
-//
-// On stdout: two lines of a verified session, one JSON value, --help or --version; else nothing.
-// On stderr: notes, last the report. Plain text, in 80 columns but for what a server or a URL says.
+// ---- The report: on stderr, below any notes; stdout has the session, or what was asked for
 
 /** What is wrong, the evidence, and what to do; its fields are what --json prints. */
 class Failure extends Error {
@@ -484,9 +448,9 @@ class Failure extends Error {
   expected?: string
   got?: string
 
-  constructor(report: Omit<Failure, keyof Error>) {
-    super(report.error)
-    Object.assign(this, report)
+  constructor(exit_code: number, step: string, error: string, hints: string[], request = {}) {
+    super(error)
+    Object.assign(this, { exit_code, step, error, hints, ...request })
   }
 }
 
@@ -498,29 +462,27 @@ export function explain(run: Pick<Run, 'config' | 'safe'>, step: Step, reply: Re
   const { who, ids, ours, theirs } = readReply(step, reply, fault, config)
   const lines = `${ours}\n${theirs}`
   const rows = meaningsFor(step, config)[who]
-  const row = rows.find(([when]) => when && lines.match(when)) ?? []
-  const [when = /^/, exit = 4, error = '', ...hints] = row
-  const [, caught = ''] = lines.match(when || '') ?? []
+  const [, exit = 4, error = '', ...hints] = rows.find(([when]) => when.test(lines)) ?? []
   const got = safe(`${ours.replace(` ${step}`, '')}: ${theirs}`)
   const isWithheld = got === WITHHELD
-  const isLogout = step === 'logout'
   const isMaybeProxys = step === 'start' && (who === 'other' || who === 'nobody')
-  const failure = new Failure({
-    exit_code: Number.parseInt(`${exit}`, 10),
-    step: name,
+  const allHints = [
+    step === 'logout' && error,
+    config.sourceOf('BASE_URL') === 'the demo' && 'BASE_URL is not set: this is the demo default',
+    proxy && isMaybeProxys && `this may come from the proxy in ${proxy.name}`,
+    isWithheld && 'the text is hidden, as it holds a secret: see the logs, by log id',
+    ...hints,
+  ].filter(isText)
+  const exit_code = Number.parseInt(`${exit}`, 10)
+  const isLogout = step === 'logout'
+  const first = isLogout ? 'the login is verified, but logging out failed' : error
+  const failure = new Failure(exit_code, name, first, allHints, {
     answered_by: who,
     request: safe(`${method} ${baseUrl}${path}${proxy ? ` through the proxy ${proxy.host}` : ''}`),
-    ...(reply.status && { status: reply.status }),
+    status: reply.status || undefined,
     ory_ids: isWithheld ? [] : ids,
-    error: isLogout ? 'the login is verified, but logging out failed' : error,
     expected,
     got: isWithheld ? `${reply.status || reply.code}: ${got}` : got,
-    hints: [
-      isLogout && error,
-      proxy && isMaybeProxys && `this may come from the proxy in ${proxy.name}`,
-      isWithheld && "the text repeats a secret; find it in Ory's logs by the log id",
-      ...hints.map((hint) => hint.replace('$1', () => safe(caught))),
-    ].filter(isText),
   })
   return { failure, isRetryable: typeof exit === 'string' }
 }
@@ -539,25 +501,26 @@ export function describe(failure: Failure, requestId = ''): string {
   ].join('')
 }
 
-function formatResult(run: Run | undefined, failure: Failure | undefined, isJson: boolean): string {
-  const { safe = String, config, verified, request_id, steps = [] } = run ?? {}
-  const { session_token = '', session = {} } = verified ?? {}
-  // Shows at most 24 characters of a token, and hides at least 15.
-  const start = session_token.slice(0, Math.max(0, Math.min(24, session_token.length - 15)))
-  const others = [config?.password ?? '', ...Object.values(config?.headers ?? {})]
+/** What is shown of a verified session: at most 24 characters of its token, without the last 15. */
+function resultOf({ config, safe }: Run, token: string, session: Fields) {
+  const start = token.slice(0, -15).slice(0, 24)
+  const others = [config.password, ...Object.values(config.headers)]
   const isSecret = others.some((secret) => repeatsSecret(start, secret))
-  const token = isSecret ? WITHHELD : `${toLine(start)}…`
-  const identity_id = safe(textOf(fields(session.identity).id))
-  if (!isJson) return session_token && `token: ${token}\nidentity_id: ${identity_id}\n`
-  const result = session_token && {
-    token,
-    identity_id,
+  return {
+    token: isSecret ? WITHHELD : `${start}…`,
+    identity_id: safe(textOf(fields(session.identity).id)),
     session_id: safe(textOf(session.id)),
     expires_at: safe(textOf(session.expires_at)),
-    logged_out: !failure && run?.options.logout,
   }
-  const base_url = config && safe(config.baseUrl)
-  const json = { ok: !failure, ...(result || {}), ...failure, base_url, request_id, steps }
+}
+
+function formatResult(run?: Run, failure?: Failure, isJson = false) {
+  const { request_id, steps = [], result = {} } = run ?? {}
+  const { token, identity_id } = result
+  if (!isJson) return token ? `token: ${token}\nidentity_id: ${identity_id}\n` : ''
+  const logged_out = token && !failure && run?.options.logout
+  const base_url = run?.safe(run.config.baseUrl)
+  const json = { ok: !failure, ...result, logged_out, ...failure, base_url, request_id, steps }
   return `${JSON.stringify(json)}\n`
 }
 
@@ -565,8 +528,7 @@ function formatResult(run: Run | undefined, failure: Failure | undefined, isJson
 //
 // A text repeats a secret if it has the letters and digits of the secret in order: twelve in a row,
 // or all of them. Where the secret has another character, up to 24 letters and digits may stand in
-// its place, as escapes write it (%3C, &lt;, \u003c, one within another): "p4ss&lt;word" repeats
-// p4ss<word.
+// its place, as escapes write it (%3C, &lt;, \u003c): "p4ss&lt;word" repeats p4ss<word.
 
 const WITHHELD = '(withheld: it repeats a secret)'
 
@@ -587,11 +549,8 @@ export function repeatsSecret(text: string, secret: string): boolean {
 
   // For each letter of the text: how many characters of the secret, in order, end there with the
   // present one. The one before stands within `reach`.
-  const letters =
-    text
-      .normalize('NFD')
-      .toLowerCase()
-      .match(/[\da-z]/g) ?? []
+  const plain = text.normalize('NFD').toLowerCase()
+  const letters = [...plain.replace(/[^\da-z]/g, '')]
   let ending: number[] = []
   return characters.some(([, others = '', character = '']) => {
     const reach = 1 + 24 * [...others].length
@@ -607,13 +566,15 @@ export function fitToShow(text: string, secrets: readonly string[]): string {
   const part = text.slice(0, 2000) // a megabyte of escape sequences takes long to clean
   const clean = stripVTControlCharacters(part).replace(/[\p{C}\p{Z}]+/gu, ' ')
   const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(clean) // an Ory key, no matter whose
-  const isSecret = secrets.some((each) => repeatsSecret(clean, each) || repeatsSecret(part, each))
-  return isKey || isSecret ? WITHHELD : toLine(clean.trim())
+  const packed = (part.match(/[\w+/=-]{16,}/g) ?? []).flatMap((run) =>
+    (['base64', 'hex'] as const).map((code) => Buffer.from(run, code).toString()),
+  )
+  const isSecret = (secret: string) =>
+    [clean, part, ...packed].some((each) => repeatsSecret(each, secret))
+  if (isKey || secrets.some(isSecret)) return WITHHELD
+  const harmless = clean.trim().replace(/##+/g, (run) => [...run].join(' ')) // of Azure Pipelines
+  return harmless.replace(/^(.{249}).{2,}$/u, '$1…')
 }
-
-/** Cuts a clean text, and takes the commands of Azure Pipelines (##) out of it. */
-const toLine = (text: string): string =>
-  text.replace(/##+/g, (run) => [...run].join(' ')).replace(/^(.{249}).{2,}$/u, '$1…')
 
 // ---- Requests
 
@@ -643,13 +604,12 @@ async function send(
 
     const body = fields(reply.json)
     if (isText(body.session_token)) run.secrets.push(body.session_token)
-    const isRight = reply.status === status && !reply.fact
+    const isRight = reply.status === status && reply.fact !== 'incomplete'
     const fault = isRight ? (reply.next ? "more data after Ory's answer" : faultOf(body)) : ''
     if (isRight && !fault) return body
 
     const isLate = reply.code === 'TIMEOUT'
-    const { connection } = run
-    const isOpen = !(connection instanceof Client) || connection.stats.connected
+    const isOpen = !(run.connection instanceof Client) || run.connection.stats.connected
     if (isLate && !isOpen) reply.fact = 'no-connection'
     if (before && isLate) reply.text += `; the try before got ${before}`
     const { failure, isRetryable } = explain(run, step, reply, fault)
@@ -669,12 +629,10 @@ async function send(
   }
 }
 
-/**
- * How long to wait before the next try, in ms: what the server asks, and at least a backoff. Some
- * send x-ratelimit-reset with any status, or as a time since 1970: it counts at 429, to an hour.
- */
+/** How long to wait before the next try, in ms: what the server asks, and at least a backoff. */
 export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status' | 'headers'>) {
   const after = headers.get('retry-after') ?? ''
+  // Some send it with any status, or as a time since 1970: it counts at 429, to an hour.
   const resets = (status === 429 && headers.get('x-ratelimit-reset')?.split(',')) || []
   const toMs = (text: string) => (/^\s*\d+\s*$/.test(text) ? Number(text) * 1000 : 0)
   const untilReset = resets.map(toMs).filter((ms) => ms <= 3_600_000)
@@ -687,7 +645,7 @@ export function waitMs(attempt: number, { status, headers }: Pick<Reply, 'status
 }
 
 /** After a 421, fetch sends the request again by itself. */
-async function sendOnce(run: Run, step: Step, parts: Parameters<typeof send>[2]): Promise<Reply> {
+async function sendOnce(run: Run, step: Step, parts: Parameters<typeof send>[2]) {
   const { query = '', headers, body } = parts
   const { method, path } = STEPS[step]
   const reply = noAnswer('', '')
@@ -709,10 +667,9 @@ async function sendOnce(run: Run, step: Step, parts: Parameters<typeof send>[2])
     })
     reply.status = response.status
     reply.headers = response.headers
-    const limit = 2 ** 20 // Ory's bodies have some thousand
     for await (const part of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
       reply.text += part
-      if (reply.text.length > limit) return noAnswer('BODY_TOO_LARGE', `over ${limit} characters`)
+      if (reply.text.length > 2 ** 20) return noAnswer('BODY_TOO_LARGE', 'over 1 MiB')
     }
     return readBody(reply)
   } catch (error) {
@@ -758,7 +715,7 @@ function causeOf(error: unknown): { code: string; text: string } {
   return { code: status ?? (textOf(fields(error).code) || error.name), text }
 }
 
-function openConnection({ baseUrl, proxy }: Config): undici.Client | undici.ProxyAgent {
+function openConnection({ baseUrl, proxy }: Config) {
   const connect = {
     rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     timeout: 0, // --timeout alone limits a run
@@ -777,7 +734,7 @@ function openConnection({ baseUrl, proxy }: Config): undici.Client | undici.Prox
 // ---- The set-up
 
 const usageError = (error: string, ...hints: string[]) =>
-  new Failure({ exit_code: 2, step: 'read settings', error, hints })
+  new Failure(2, 'read settings', error, hints)
 
 function readOptions(args: string[]) {
   const flag = { type: 'boolean', default: false } as const
@@ -801,13 +758,12 @@ function readOptions(args: string[]) {
   throw usageError('--timeout takes seconds, more than 0 and at most 3600', hint)
 }
 
-function readDotenv(env: NodeJS.ProcessEnv): string | undefined {
+function readDotenv(env: NodeJS.ProcessEnv): string {
   const isMissing = (name: string) => env[name] === undefined
-  if (![...VARIABLES, 'HEADERS'].some(isMissing)) return ''
   try {
-    const stat = fs.statSync('.env', { throwIfNoEntry: false })
-    if (!stat) return undefined
-    if (!stat.isFile()) throw new Error('it is not a file') // a pipe or a device may never end
+    if (![...VARIABLES, 'HEADERS'].some(isMissing) || !fs.existsSync('.env')) return ''
+    // A pipe or a device may never end.
+    if (!fs.statSync('.env').isFile()) throw new Error('it is not a file')
     const text = fs.readFileSync('.env', 'utf8')
     if (text.includes('\0')) throw new Error('it has NUL bytes, as UTF-16 does')
     return text
@@ -825,10 +781,8 @@ const FAULTS: readonly [when: RegExp, fault: string, hint?: string][] = [
   [/^\w+=\s*$/, 'must not be empty',
     'are secrets missing in CI? in .env, is a # outside of quotes?'],
   [/\ufffd/, 'must be in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale'],
-  [/^BASE_URL=["'`\u2018-\u201f]/, 'must not be in quotes'],
-  [/^BASE_URL=.*([<>{}]|\$\w)/, 'must not contain a placeholder or a variable'],
-  [/^BASE_URL=.*[\p{C}\p{Z}]/su, 'must not contain white space'],
-  [/^BASE_URL=.*[?#]/, 'must not have a query or a fragment'],
+  [/^BASE_URL=(["'`\u2018-\u201f]|.*([<>{}?#\p{C}\p{Z}]|\$\w))/su,
+    'must not have quotes, placeholders, spaces, ? or #'],
   [/^BASE_URL=(.*:\/\/.*:\/\/|https?:\/\/https?:)/, 'must have one scheme'],
   [/^BASE_URL=[^/]*\/\/[^/]*@/, 'must not contain a user name or a password'],
   [/^BASE_URL=[^/]*\/\/[^/]*[^\p{L}\p{N}._[\]:/-]/u,
@@ -843,8 +797,10 @@ const MISTAKES: readonly [when: RegExp, mistake: string][] = [
   [/=.*\\["'`]/s, 'has a backslash before a quote'],
   [/^PASS=(\s|.*\s$)/s, 'begins or ends with white space'],
   [/=\s*["'`\u2018-\u201f\u00ab\u00bb]/, 'begins with a quote'],
-  [/=\s*(undefined|null|None|\*+|\$[({].*[)}]|\{.*\})\s*$/s, 'is a placeholder, not filled in'],
-  [/=\s*(op:\/\/|encrypted:|@Microsoft\.KeyVault)/, 'names a secret that was not read'],
+  [/=\s*(undefined|null|None|\*+|\$\w+|%\w+%|\$[({].*[)}]|\{.*\})\s*$/s,
+    'is a placeholder, not filled in'],
+  [/=\s*(op:\/\/|vault:|arn:|ENC\[|encrypted:|@Microsoft\.KeyVault)/,
+    'names a secret that was not read'],
   [/=\s*ory_\w+_/, "is a key of Ory's, not of a person"],
   [/^IDENT=[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i, 'is the id of an identity, it seems'],
 ]
@@ -856,12 +812,12 @@ function readProxy(env: NodeJS.ProcessEnv, { protocol, hostname, port }: URL) {
   const url = env[name]
   const host = hostname.replace(/\.$/, '')
   const spellings = [host, host.replace(/[[\]]/g, ''), `${host}:${port || usualPort}`]
-  const isExempt = (entry: string) => {
-    const suffix = entry.toLowerCase().replace(/^\*?\.|\.$/g, '')
+  const exempt = (env.no_proxy || env.NO_PROXY || '').toLowerCase().split(/[,\s]+/)
+  const isExempt = exempt.some((entry) => {
+    const suffix = entry.replace(/^\*?\.|\.$/g, '')
     return entry === '*' || spellings.some((each) => `.${each}`.endsWith(`.${suffix}`))
-  }
-  const exempt = (env.no_proxy || env.NO_PROXY || '').split(/[,\s]+/).filter(Boolean)
-  if (!url || exempt.some(isExempt)) return undefined
+  })
+  if (!url || isExempt) return undefined
   try {
     decodeURIComponent(url) // as undici decodes user and password
     if (!/^https?:\/\/([^/?#\\@:]+:[^/?#\\@]+@)?[^/?#\\@]+\/?$/i.test(url)) throw new TypeError()
@@ -889,11 +845,9 @@ function readHeaders(text: string): Record<string, string> {
 /** It holds the password, so it is never printed as a whole. */
 export type Config = ReturnType<typeof readConfig>
 
-/** Reads the environment, else .env, else the demo's. Throws a Failure. */
-export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string | undefined) {
-  const file = dotenvText ?? ''
+/** Reads the environment (name by name: on Windows, it ignores case), else .env, else the demo's. */
+export function readConfig(env: NodeJS.ProcessEnv, file: string) {
   const dotenv = parseDotenv(file)
-  // On Windows, env ignores case.
   const read = (name: keyof typeof DEMO) => env[name] ?? dotenv[name] ?? DEMO[name]
   const PASS = read('PASS')
   const values = { BASE_URL: read('BASE_URL').trim(), IDENT: read('IDENT').trim(), PASS }
@@ -919,21 +873,22 @@ export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string | undefine
   const proxy = isLocal ? undefined : readProxy(env, url)
   const unset = VARIABLES.filter((name) => sourceOf(name) === 'the demo')
   const missing = unset.filter((name) => name !== 'BASE_URL')
-  const noFile = dotenvText === undefined && 'there is no .env in the working directory'
+  const noFile = file ? 'see --help' : 'there is no .env in the working directory, or it is empty'
   if (missing.length === 1 || (missing[0] && !isLocal))
-    throw usageError(`${list.format(missing)} must be set`, noFile || 'see --help')
+    throw usageError(`${list.format(missing)} must be set`, noFile)
+  if (unset.length === 3 && Object.keys(dotenv)[0])
+    throw usageError('.env sets none of BASE_URL, IDENT and PASS', 'their names are in capitals')
 
-  const cuts = file.matchAll(/^\s*(?:export\s+)?(IDENT|PASS)\s*[=:]\s*[^\s"'`#].*#/gm)
+  const mistakes: string[] = []
   const isSwapped = /^[^@]*\n[^@\s]+@[^@\s]+\.\w+$/.test(`${values.IDENT}\n${PASS}`)
-  const mistakes = MISTAKES.flatMap(([when, mistake]) =>
-    VARIABLES.slice(1)
-      .filter((name) => when.test(`${name}=${values[name]}`))
-      .map((name) => `${name} ${mistake}`),
-  )
+  if (isSwapped) mistakes.push('IDENT and PASS look swapped')
+  for (const [when, mistake] of MISTAKES)
+    for (const name of ['IDENT', 'PASS'] as const)
+      if (when.test(`${name}=${values[name]}`)) mistakes.push(`${name} ${mistake}`)
   if (missing[0]) mistakes.push('the demo identity was sent: does this Ory have it?')
+  const cuts = file.matchAll(/^\s*(?:export\s+)?(IDENT|PASS)\s*[=:]\s*[^\s"'`#].*#/gm)
   for (const [, name = ''] of cuts)
     if (sourceOf(name) === '.env') mistakes.push(`in .env, ${name} is cut at its #: quote it`)
-  if (isSwapped) mistakes.push('IDENT and PASS look swapped')
 
   const notes: string[] = []
   if (unset[0]) notes.push(`not set, so the demo default is used: ${unset.join(', ')}`)
@@ -945,7 +900,6 @@ export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string | undefine
     notes.push('NODE_TLS_REJECT_UNAUTHORIZED has no effect here')
   return {
     baseUrl: url.href.replace(/\/+$/, ''),
-    isHttp,
     isLocal,
     isNetwork: url.hostname.endsWith('.oryapis.com'),
     identifier: values.IDENT,
@@ -960,7 +914,6 @@ export function readConfig(env: NodeJS.ProcessEnv, dotenvText: string | undefine
 
 // ---- main
 
-type Options = ReturnType<typeof readOptions>
 type Streams = {
   print: (text: string) => Promise<unknown> // to stdout, which may fail
   say: (text: string) => Promise<unknown> // to stderr
@@ -983,7 +936,10 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
       await logIn(run)
     }
   } catch (error) {
-    failure = error instanceof Failure ? error : bugReport(error)
+    // The error's text is left out: it could quote a secret.
+    const bug = `ory-login ${VERSION} itself failed (${causeOf(error).code})`
+    const hint = 'if packages are as locked, this is a bug: report it'
+    failure = error instanceof Failure ? error : new Failure(1, 'log in', bug, [hint])
   }
   run?.connection.destroy()
 
@@ -993,13 +949,9 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
   const late = sleep(time, 'nothing reads it', { ref: false })
   const printed = text && print(text).then(() => '')
   const fault = await Promise.race([printed, late]).catch((error) => causeOf(error).text)
+  const checkStdout = 'check where stdout goes: a full disk, or a pipe that nobody reads'
   if (fault)
-    failure ??= new Failure({
-      exit_code: 1,
-      step: 'print result',
-      error: 'stdout cannot be written',
-      hints: [fault, 'check where stdout goes: a full disk, or a pipe that nobody reads'],
-    })
+    failure ??= new Failure(1, 'print result', 'stdout cannot be written', [fault, checkStdout])
   if (!failure) return 0
 
   const report = `ory-login: error: ${describe(failure, run?.request_id)}`
@@ -1011,11 +963,12 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
 }
 
 type Run = ReturnType<typeof newRun>
-function newRun(options: Options, config: Config, streams: Streams) {
+function newRun(options: ReturnType<typeof readOptions>, config: Config, streams: Streams) {
   const { say, uncaught = new Promise(() => {}) } = streams
   const { baseUrl, headers, password, proxy, sourceOf } = config
   const request_id = randomUUID()
-  const secrets = [password, ...Object.values(headers)] // a token joins them as soon as it comes
+  // A token joins them as soon as it comes. A short value such as 'https' is no secret.
+  const secrets = [password, ...Object.values(headers).filter((value) => value.length > 7)]
   const safe = (text: string) => fitToShow(text, secrets)
   const note = (text: string) => say(`ory-login: note: ${text}`)
   if (options.verbose) {
@@ -1027,9 +980,7 @@ function newRun(options: Options, config: Config, streams: Streams) {
   for (const text of config.notes) note(text)
   const ms = options.seconds * 1000
   const late = noAnswer('TIMEOUT', `no complete answer within --timeout (${options.seconds} s)`)
-  const failed = uncaught.then((error) =>
-    noAnswer('UNCAUGHT', Object.values(causeOf(error)).join(': ')),
-  )
+  const failed = uncaught.then((error) => noAnswer('UNCAUGHT', String(error)))
   return {
     config,
     options,
@@ -1041,18 +992,9 @@ function newRun(options: Options, config: Config, streams: Streams) {
     deadline: performance.now() + ms,
     stopped: Promise.race([sleep(ms, late, { ref: false }), failed]),
     steps: [] as object[], // for --json
-    verified: { session_token: '', session: fields({}) }, // once whoami has confirmed it
+    result: {} as Record<string, string>, // once whoami has confirmed the session
   }
 }
-
-/** The error's text is left out: it could quote a secret. */
-const bugReport = (error: unknown): Failure =>
-  new Failure({
-    exit_code: 1,
-    step: 'log in',
-    error: `ory-login ${VERSION} itself failed (${causeOf(error).code})`,
-    hints: ['with the locked package versions, this is a bug: report it'],
-  })
 
 // It runs when it is loaded, however that was done: silence would look like success. Only who sets
 // this symbol before, in the same process, gets the functions alone.
@@ -1060,8 +1002,8 @@ if (!Reflect.has(globalThis, Symbol.for('ory-login: functions only'))) {
   process.exitCode = 1 // an end that nobody planned must not be green
   process.stderr.on('error', () => {}) // the exit code must be enough
   // As process 1 of a container, it would ignore these.
-  for (const name of process.pid === 1 ? (['SIGHUP', 'SIGINT', 'SIGTERM'] as const) : [])
-    process.on(name, () => process.exit(128 + constants.signals[name]))
+  const signals = process.pid === 1 ? { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } : {}
+  for (const [name, code] of Object.entries(signals)) process.on(name, () => process.exit(code))
   // A DNS look-up holds the process: glibc gives up on a silent server after 1 s.
   process.env.RES_OPTIONS ??= 'timeout:1 attempts:1'
   const print = (text: string) =>
@@ -1072,10 +1014,7 @@ if (!Reflect.has(globalThis, Symbol.for('ory-login: functions only'))) {
     })
   const say = (text: string) => new Promise((resolve) => process.stderr.write(`${text}\n`, resolve))
   const uncaught = new Promise((resolve) => process.on('uncaughtException', resolve))
-  const streams = { print, say, uncaught }
-  const code = await main(process.argv.slice(2), process.env, streams).catch(async (error) => {
-    await say(`ory-login: error: ${bugReport(error).error}`)
-    return 1
-  })
-  process.exit(code)
+  const running = main(process.argv.slice(2), process.env, { print, say, uncaught })
+  const failed = () => say(`ory-login: error: ory-login ${VERSION} itself failed`)
+  process.exit(await running.catch(() => failed().then(() => 1)))
 }

@@ -96,7 +96,7 @@ export const answer = (status: number, body: unknown = '', headers = {}): Answer
 }
 /** An error of Ory's. */
 export const error = (code: number, reason: string, more = {}, headers = {}): Answer =>
-  answer(code, { error: { code, reason, ...more } }, headers)
+  answer(code, { error: { code, status: 'Words', reason, ...more } }, headers)
 /** A page of somebody else. */
 export const page = (status: number, title = 'Stop', headers = {}): Answer =>
   answer(status, `<!doctype html>\n<title>\n${title}</title><h1>No</h1>`, headers)

@@ -19,7 +19,7 @@ const FIELD = { attributes: { title: 'A', value: 'typed' }, meta: { label: { tex
 const NODE = { ...FIELD, messages: [{ id: 9, text: 'Two.' }] }
 const UI = { messages: [{ id: 7, text: 'One.' }, { id: '7' }], nodes: [NODE] }
 const NINE = { messages: Array.from({ length: 9 }, (_, id) => ({ id, text: 'A.' })) }
-const HOOK = '{"error":{"code":404,"reason":"No."}}'
+const HOOK = '{"error":{"code":404,"status":"Bad","reason":"No."}}'
 const MARKUP = '<script>a<b</script><style>c</style><noscript>Is it</noscript> <p>asleep?'
 const ADMIN = `http://127.0.0.1:1${STEPS.start.path}`
 const MOVED = `https://c.d${STEPS.start.path}`

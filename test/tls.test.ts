@@ -34,7 +34,7 @@ const other = await certify({ name: 'other.test' }, authority)
 const intermediate = await certify({ name: 'An intermediate', isAuthority: true }, authority)
 const below = await certify({}, intermediate)
 
-const UNTRUSTED = "the server's certificate is not trusted on this machine"
+const UNTRUSTED = 'the certificate is not trusted on this machine'
 const LACKS = 'an intermediate certificate may be missing'
 const HANDSHAKE = 'the TLS handshake failed'
 const OLD = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' }
@@ -45,8 +45,8 @@ const REFUSED: readonly (readonly [fault: string, tls: object, error: string])[]
   ['its authority is sent along', { ...chained, cert: chained.cert + stranger.cert }, UNTRUSTED],
   ['its intermediate is not sent', below, LACKS],
   ['it has expired', await certify({ days: [-30, -1] }, authority),
-    "the server's certificate has expired or is not valid yet"],
-  ['it is of another host', other, "the server's certificate is for a different name"],
+    'the certificate has expired or is not valid yet'],
+  ['it is of another host', other, 'the certificate is for a different name'],
   ['the server wants one, too', { ...sound, ...ASKS, maxVersion: 'TLSv1.2' }, HANDSHAKE],
   ['TLS 1.1', { ...sound, ...OLD }, HANDSHAKE],
   ['HTTP/2 alone', { ...sound, ALPNProtocols: ['h2'] }, HANDSHAKE],
