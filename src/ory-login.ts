@@ -207,11 +207,11 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'do all servers share one database? does a cache repeat old flows?'],
     [/^\d+ start hook|^\d+ submit.*\n.*(hook failed|upstream|giving up|jsonnet|file:|fetching)/, 4,
       'a webhook of this login failed, or its template',
-      'Ory itself works: check the webhooks and Actions of this project'],
+      'Ory works: check the webhooks and Actions of this project'],
 
     [/^200 whoami/, 1,
       'whoami does not confirm the session that was just made',
-      'not active? see its lifespan, and hooks; another one? see caches'],
+      'check its lifespan, hooks, and any cache in front of Ory'],
     [/^5.. whoami|^401 whoami\n.*determine AAL/, '4+',
       'the password is right, but Ory failed to verify the session', seeLogs],
     [/^401 whoami/, '1+',
@@ -237,7 +237,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'check it; for a custom domain, see its CNAME, and the Console'],
     [/^429/, '4+',
       'too many requests: a rate limit',
-      'run less often; CI runners share addresses and their limits',
+      'run less often: CI runners share addresses and their limits',
       'does this check run seldom? then people may be refused, too'],
     [/^.* firewall|\n.*Request Rejected/, 4,
       'a firewall in front of Ory blocked this request', passGate],
@@ -245,14 +245,16 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'BASE_URL redirects to another address, such as a website', passGate,
       "is it Ory's public API? then set BASE_URL to it, but keep https://"],
     [/^(404|405|2..|30[12378])|\n.*(any rules|multiple rules|Missing Auth)/, 1,
-      isStart ? "what answers at BASE_URL is not Ory's API" : `${method} ${path} does not reach Ory`,
+      isStart
+        ? "what answers at BASE_URL is not Ory's API"
+        : `${method} ${path} does not reach Ory`,
       'did it work before? see if the route to Ory is gone', isStart ? checkUrl : ''],
     [/^(403|406|451)/, 4,
       'something other than Ory refused this request', passGate,
-      isStart ? 'or does BASE_URL lead to a website, a bucket, another program?' : ''],
+      isStart ? 'or does BASE_URL lead to a website or a bucket?' : ''],
     [/^(408|425|502|503|504|52\d|530)/, '4+',
       'a gateway answered, but Ory did not',
-      'is Ory running behind it? see both logs (525, 526: its certificate)',
+      'is Ory running behind it? 525, 526: is its certificate good?',
       isStart && isNetwork ? checkUrl : ''],
     [/^5/, 4,
       'something in front of Ory failed', checkFront],
@@ -293,19 +295,16 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       isLocal ? 'is Ory running? in a container, localhost is the container' : 'is Ory running?'],
     [/^(ENOTFOUND|EINVAL|EAI_AGAIN|EAI_FAIL) start/, '4+',
       'the host name in BASE_URL was not found from this machine',
-      'check the network, the VPN, the spelling, and the DNS record',
-      'is it known only in a cluster? is HTTPS_PROXY missing here?',
+      'check the spelling, DNS, the network and the VPN',
+      'is it known only in a cluster? is HTTPS_PROXY missing?',
       'is the name server slow? set RES_OPTIONS=timeout:5'],
-    [/^ECONNRESET start\n.*before secure TLS/, '4+',
-      'the connection was cut in the TLS handshake',
-      'is this host name served here? or does a firewall cut it?'],
     [/^(ECONNRESET|ECONNABORTED|EPIPE|UND_ERR_SOCKET) start|^\w+ start\n.*Invalid EOF/, '4+',
       'the connection was cut before an answer',
-      wantsHttps || 'is Ory, or a gateway in front of it, restarting? see its logs',
-      'is it a forwarded port? check what it forwards to', wantsCert],
+      wantsHttps || 'is Ory, or what is in front of it, restarting?',
+      'does a firewall cut it? is it a forwarded port?', wantsCert],
     [/^(E[A-Z]+|EAI_[A-Z]+|UND_ERR_SOCKET) (submit|whoami|logout)|^\w+ \w+\n.*Invalid EOF/, '4+',
       'the connection to Ory was lost after a good start',
-      'check the logs and the memory of Ory (hashing may use it up)'],
+      "check Ory's logs and memory (hashing may use it up)"],
 
     [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)/, 4,
       'the certificate has expired or is not valid yet', 'renew it, or correct the clock here'],
@@ -321,8 +320,8 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'this port does not speak TLS', 'check the port in BASE_URL'],
     [/^(ERR_SSL_|EPROTO)/, 4,
       'the TLS handshake failed',
-      'is it a new custom domain, or a wrong host name in BASE_URL?', wantsCert,
-      'if not, let the server allow TLS 1.2, common ciphers, HTTP/1.1'],
+      'is the custom domain new, or the host in BASE_URL wrong?', wantsCert,
+      'allow TLS 1.2 or later, a common cipher, and HTTP/1.1'],
     [/^(HTTPParserError|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_\w+|BODY_TOO_LARGE) /, 1,
       'the reply is not valid HTTP, or too large for Ory',
       'is it another service, or altered on its way?'],
@@ -330,7 +329,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'fetch refuses to use the port in BASE_URL', 'give Ory another port'],
     [/^/, 4,
       'the request failed',
-      'see its cause under "got"; if there is none, a proxy login (407)?'],
+      'see "got"; without a cause, is it a proxy login (407)?'],
   ]
   return { ory, other, proxy: ofProxy, nobody }
 }
@@ -376,8 +375,8 @@ export function readReply(step: Step, reply: Reply, fault: string, config: Confi
   }
 }
 
-// Ory's answers are JSON: with what it documents, with a flow (ui), or with an error whose code is
-// a number; 429 and 503 are never Ory's. Ory Oathkeeper and Google word errors in the same way.
+// Ory's answers are JSON: what it documents, a flow (ui), or an error whose code is a number; 429
+// and 503 are never Ory's. Ory Oathkeeper and Google word errors in the same way.
 function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, fact, headers, text, json } = reply
   // Through a proxy this machine dials the proxy alone, but TLS is Ory's.
@@ -547,8 +546,8 @@ export function repeatsSecret(text: string, secret: string): boolean {
   const runs = Array.from(inRow(known), (_, start) => inRow(known).slice(start, start + 12))
   if (runs.some((run) => run.length === 12 && seen.includes(run))) return true
 
-  // For each letter of the text: how many characters of the secret, in order, end there with the
-  // present one. The one before stands within `reach`.
+  // How many characters of the secret, in order, end at each letter of the text; the one before
+  // stands within `reach`.
   const plain = text.normalize('NFD').toLowerCase()
   const letters = [...plain.replace(/[^\da-z]/g, '')]
   let ending: number[] = []
@@ -783,7 +782,6 @@ const FAULTS: readonly [when: RegExp, fault: string, hint?: string][] = [
   [/\ufffd/, 'must be in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale'],
   [/^BASE_URL=(["'`\u2018-\u201f]|.*([<>{}?#\p{C}\p{Z}]|\$\w))/su,
     'must not have quotes, placeholders, spaces, ? or #'],
-  [/^BASE_URL=(.*:\/\/.*:\/\/|https?:\/\/https?:)/, 'must have one scheme'],
   [/^BASE_URL=[^/]*\/\/[^/]*@/, 'must not contain a user name or a password'],
   [/^BASE_URL=[^/]*\/\/[^/]*[^\p{L}\p{N}._[\]:/-]/u,
     'must have a host of letters, digits, dots and hyphens'],
@@ -799,8 +797,7 @@ const MISTAKES: readonly [when: RegExp, mistake: string][] = [
   [/=\s*["'`\u2018-\u201f\u00ab\u00bb]/, 'begins with a quote'],
   [/=\s*(undefined|null|None|\*+|\$\w+|%\w+%|\$[({].*[)}]|\{.*\})\s*$/s,
     'is a placeholder, not filled in'],
-  [/=\s*(op:\/\/|vault:|arn:|ENC\[|encrypted:|@Microsoft\.KeyVault)/,
-    'names a secret that was not read'],
+  [/=\s*(op:|vault:|arn:|ENC\[|encrypted:|@Microsoft\.)/, 'names a secret that was not read'],
   [/=\s*ory_\w+_/, "is a key of Ory's, not of a person"],
   [/^IDENT=[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i, 'is the id of an identity, it seems'],
 ]

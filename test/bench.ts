@@ -5,15 +5,14 @@
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { createServer, connect as dial, type Socket } from 'node:net'
+import { connect as dial, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { certify } from './certificates.ts'
-import { credentials, folder, type Ory, PROGRAM, runChild, startOry, TSX } from './harness.ts'
+import type * as harness from './harness.ts'
+import { credentials, folder, PROGRAM, ROOT, runChild, startOry, startRaw, TSX } from './harness.ts'
 
 const ROUNDS = Number(process.argv[2] ?? 15)
 const ROUND_TRIP_MS = 50
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const BUILT = join(ROOT, 'dist/ory-login.mjs')
 /** The same with curl and jq: three processes, and three connections. */
 const CURL = `
@@ -36,20 +35,22 @@ async function relay(to: number): Promise<number> {
     from.on('close', () => setTimeout(() => to.destroy(), ROUND_TRIP_MS / 2))
     from.on('error', () => to.destroy())
   }
-  const server = createServer({ pauseOnConnect: true, noDelay: true }, (near) => {
+  const { port } = await startRaw(t, (near) => {
     const far = dial({ port: to, host: '127.0.0.1', noDelay: true })
-    pass(near, far)
+    pass(near.setNoDelay().pause(), far)
     pass(far, near)
     setTimeout(() => near.resume(), ROUND_TRIP_MS)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => server.close())
-  const address = server.address()
-  return typeof address === 'object' && address ? address.port : 0
+  return port
 }
 
 /** Runs each way in turn, and prints its median time, and that in relation to the first. */
-async function compare(title: string, ory: Ory, BASE_URL: string, ways: Record<string, string[]>) {
+async function compare(
+  title: string,
+  ory: harness.Ory,
+  BASE_URL: string,
+  ways: Record<string, string[]>,
+) {
   const env = { ...credentials(ory), BASE_URL, NODE_EXTRA_CA_CERTS: TRUST }
   const figures = Object.entries(ways).map(([name, command]) => ({ name, command, ms: [0] }))
   console.log(`${title}, median of ${ROUNDS} runs each:`)

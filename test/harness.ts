@@ -14,7 +14,8 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { transformSync } from 'esbuild'
-import type { Step } from '../src/ory-login.ts'
+import { Headers } from 'undici'
+import type { Reply, Step } from '../src/ory-login.ts'
 
 // The program runs when it is loaded, unless this says that only its functions are wanted.
 Reflect.set(globalThis, Symbol.for('ory-login: functions only'), true)
@@ -132,6 +133,13 @@ export const silence: Behaviour = () => undefined
 /** For the name of a test: a value, of which a long middle is left out. */
 export const brief = (value: unknown): string =>
   String(JSON.stringify(value)).replace(/^(.{90}).{9,}(.{40})$/s, '$1…$2')
+
+/** An answer, as the program has it once it is read. */
+export function replyOf({ status, headers = {}, body = '' }: Answer): Reply {
+  const pairs = Object.entries(headers).map(([name, value]): [string, string] => [name, `${value}`])
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return program.readBody({ status, code: '', headers: new Headers(pairs), text, fact: '' })
+}
 
 // ---- Servers and proxies on loopback
 

@@ -4,10 +4,9 @@
  * run logs in for real; a wrong password is sent once.
  */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
 import { before, test } from 'node:test'
 import { fetch } from 'undici'
-import { runChild } from './harness.ts'
+import { runChild, startOry } from './harness.ts'
 
 const { BASE_URL = 'http://127.0.0.1:4433', IDENT = '', PASS = '' } = process.env
 const demo = { IDENT: 'demo@example.com', PASS: 'demo-only-password' }
@@ -49,25 +48,18 @@ test('--json gives one value that says the same', async () => {
 test('after --logout the token is refused', async (t) => {
   let token = ''
   // The program shows no whole token, so a relay on loopback listens in.
-  const relay = createServer(async (request, response) => {
-    let body = ''
-    for await (const chunk of request.setEncoding('utf8')) body += chunk
+  const { url } = await startOry(t, ({ method, path, headers, body }, response) => {
     const isOfHop = /^(host|connection|content-length)$/
-    const headers = Object.entries(request.headers).filter(([name]) => !isOfHop.test(name))
-    const answer = await fetch(base + request.url, {
-      method: request.method ?? 'GET',
-      headers: headers.map(([name, value]): [string, string] => [name, String(value)]),
-      body: body === '' ? null : body,
+    const kept = Object.entries(headers).filter(([name]) => !isOfHop.test(name))
+    const sent = kept.map(([name, value]): [string, string] => [name, String(value)])
+    fetch(base + path, { method, headers: sent, body: body || null }).then(async (answer) => {
+      const text = await answer.text()
+      token ||= /"session_token":"([^"]+)"/.exec(text)?.[1] ?? ''
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text)
     })
-    const text = await answer.text()
-    token ||= /"session_token":"([^"]+)"/.exec(text)?.[1] ?? ''
-    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text)
+    return undefined
   })
-  t.after(() => relay.close())
-  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
-  const address = relay.address()
-  const port = typeof address === 'object' && address ? address.port : 0
-  const { code, stderr } = await login(['--logout'], { BASE_URL: `http://127.0.0.1:${port}` })
+  const { code, stderr } = await login(['--logout'], { BASE_URL: url })
   assert.equal(code, 0, stderr)
   assert.notEqual(token, '')
   const whoami = await fetch(`${base}/sessions/whoami`, { headers: { 'x-session-token': token } })

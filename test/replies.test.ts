@@ -6,9 +6,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import * as harness from './harness.ts'
 import { ALL_STEPS, type Answer, answer, brief, error, form, page, type Step } from './harness.ts'
-import { replyOf } from './reply.ts'
 
-const { lastOf, program, ROOT, STEPS, TOKEN } = harness
+const { lastOf, program, replyOf, ROOT, STEPS, TOKEN } = harness
 const CONFIG = program.readConfig({}, '') // http://127.0.0.1:4433
 const read = (step: Step, each: Answer) => program.readReply(step, replyOf(each), '', CONFIG)
 
@@ -54,7 +53,8 @@ const SAID: Record<'ory' | 'other' | 'nobody', readonly Said[]> = {
     ['409 start', NAMES.join('; '), answer(409, Object.fromEntries(NAMES.map((a) => [a, a])))],
     ['429 start', 'A.', error(429, 'A.')], ['503 start', 'A.', error(503, 'A.', { id: 'a' })],
     ['401 start', 'A.', error(401, 'A.', {}, { 'www-authenticate': 'Basic' }),
-      error(401, 'A.', { status: 'UNAUTHENTICATED' }), error(401, 'A.', { code: '401' })],
+      ...[{ status: 'UNAUTHENTICATED' }, { status: undefined }, { code: '401' }].map((more) =>
+        error(401, 'A.', { ...more, session: {}, active: true }))],
     ['403 start', `${DENIED}; ${NO_RULE}`, error(403, DENIED, { message: NO_RULE })],
     ['403 start firewall', 'x _Incapsula_', answer(403, '<a>x _Incapsula_')],
     ...['cf-mitigated', 'x-vercel-mitigated', 'x-amzn-waf-action'].map((name): Said =>

@@ -68,6 +68,8 @@ const REPEATS: [text: string, ...secrets: string[]][] = [
   ['Passw&ouml;rt&#45;Test', 'Passwört-Test'], ['Cafe%CC%81-zebra1', 'Cafe\u0301-zebra1'],
   ['hunter%25F0%259F%2598%2580zebra', 'hunter😀zebra'],
   ['It is 2024 корректная лошадь', '2024 корректная лошадь батарея 2024'],
+  ...(['base64', 'base64url', 'hex'] as const).map((code): [string, string] =>
+    [`Basic ${Buffer.from('me:hunter2/abc').toString(code)}!`, 'hunter2/abc']),
   ['It is nter2abcdefg!', 'hunter2-abcdefgh'], ['It is hunter2ab!', 'hunter-2/ab'],
   ['your token is abcdefgh', 'hunter2', 'ABCDEFGH'], ['It is zeb1!', 'zeb1'],
   ['ähnlich', '!@#$%^&'],
@@ -173,12 +175,14 @@ test('a secret split over an id and a text is withheld', async (t) => {
   assert.deepEqual([got, ory_ids], [`418: ${WITHHELD}`, []])
 })
 
-test('the values of HEADERS are secrets: --verbose shows names', async (t) => {
+test('the values of HEADERS are secrets, but no short ones: --verbose shows names', async (t) => {
   const HEADERS = 'X-Gate: Bearer hunterZq8Kv&7\nX-Other: zebra'
   const start = answer(418, 'What is Bearer hunterZq8Kv&amp;7?')
   const { stdout, stderr } = await login(t, { start }, { HEADERS }, '--json', '--verbose')
   assert.match(stderr, /HEADERS: x-gate, x-other\n/)
   assert.doesNotMatch(stdout + stderr, /hunterZq8Kv|zebra/i)
+  const short = await login(t, { start: answer(418, 'A zebra.') }, { HEADERS })
+  assert.match(short.stderr, /418: A zebra\./)
 })
 
 test('ids and a BASE_URL that repeat a secret are withheld', async (t) => {

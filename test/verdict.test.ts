@@ -24,6 +24,11 @@ for (const [length, shown] of Object.entries({ 15: 0, 16: 1, 39: 24, 4096: 24 })
     assert.deepEqual([code, stdout.split('…')[0]], [0, `token: ${session_token.slice(0, shown)}`])
   })
 
+test('a firewall that lets it pass is no obstacle', async (t) => {
+  const whoami = { ...SUCCESS.whoami, headers: { 'x-amzn-waf-action': 'count' } }
+  assert.equal((await login(t, { whoami })).code, 0)
+})
+
 test('the recorded login is verified, even if whoami refuses its session once', async (t) => {
   const whoami = harness.inTurn(lastOf('invalid-token')[1], SUCCESS.whoami)
   const { code, stdout, ory } = await login(t, { whoami })
