@@ -7,10 +7,10 @@
  *   3. verify session       GET    /sessions/whoami                says whose session that is
  *      log out              DELETE /self-service/logout/api        only with --logout
  *
- * In this order: HELP, the login, what a failure means, a reply, the report, secrets, requests,
+ * In this order: help, the login, what a failure means, a reply, the report, secrets, requests,
  * the set-up, main. The password is read in readConfig, put into a request in logIn, and sent in
- * sendOnce, like the token. What is printed is a constant of this file or went through fitToShow,
- * but for the start of the token, in resultOf.
+ * sendOnce, like the token. All text from outside is printed through fitToShow, but for the start
+ * of the token, in resultOf.
  */
 import { randomUUID } from 'node:crypto'
 import * as fs from 'node:fs'
@@ -40,7 +40,7 @@ Proves that a person can log in to an Ory project, with one real login.
   BASE_URL=https://your-slug.projects.oryapis.com IDENT=test@example.com \\
     PASS='the password' node ory-login.mjs --logout
 
-Variables, from the environment, or else from .env in the working directory:
+Variables, from the environment, or else from .env in this folder:
   BASE_URL  public API of the project (${DEMO.BASE_URL})
   IDENT     identifier of a test identity (${DEMO.IDENT})
   PASS      its password (${DEMO.PASS})
@@ -51,8 +51,8 @@ Variables, from the environment, or else from .env in the working directory:
 Options:
   --timeout <seconds>  for the whole run: above 0, at most 3600 (30)
   --logout             log out once the session is verified
-  --json               print one JSON value on stdout, on success and failure
-  --verbose            print the effective settings and each request to stderr
+  --json               print one JSON value, on success and failure
+  --verbose            print settings and requests to stderr
   -h, --help; --version
 
 Exit codes:
@@ -72,18 +72,16 @@ export const STEPS = {
   submit: { name: 'submit credentials', method: 'POST', path: '/self-service/login',
     status: 200, expected: '200 with a session_token and its session' },
   whoami: { name: 'verify session', method: 'GET', path: '/sessions/whoami',
-    status: 200, expected: '200 with the active session that was just made' },
+    status: 200, expected: '200 with the session just made, active' },
   logout: { name: 'log out', method: 'DELETE', path: '/self-service/logout/api',
     status: 204, expected: '204' },
 } as const
 export type Step = keyof typeof STEPS
 
 /** Logs in, and has the session verified. Throws a Failure at the first answer that differs. */
-async function logIn(run: Run): Promise<void> {
+async function logIn(run: Run) {
   const { identifier, password } = run.config
-
-  const faultOfFlow = ({ id }: Fields) => (isText(id) ? '' : 'no id of a flow')
-  const flow = await send(run, 'start', {}, faultOfFlow)
+  const flow = await send(run, 'start', {}, ({ id }) => (isText(id) ? '' : 'no id of a flow'))
 
   const query = `?${new URLSearchParams({ flow: textOf(flow.id) })}`
   const body = { method: 'password', identifier, password }
@@ -98,7 +96,7 @@ async function logIn(run: Run): Promise<void> {
 }
 
 /** What is wrong with a login, or ''. */
-function faultOfLogin({ session_token, session }: Fields): string {
+function faultOfLogin({ session_token, session }: Fields) {
   const { id, active, identity } = fields(session)
   if (!isText(session_token) || !/^[!-"$-~]{1,4096}$/.test(session_token))
     return 'no session_token that fits into a header'
@@ -110,7 +108,7 @@ function faultOfLogin({ session_token, session }: Fields): string {
 }
 
 /** Each check logs in as the same identity: only the session's id tells an older, cached one. */
-function faultOfSession({ active, id, identity }: Fields, login: Fields): string {
+function faultOfSession({ active, id, identity }: Fields, login: Fields) {
   const owner = fields(identity).id
   const expected = fields(login.session)
   const { id: expectedOwner = owner } = fields(expected.identity)
@@ -131,12 +129,10 @@ const textOf = (value: unknown): string =>
   isText(value) || typeof value === 'number' ? String(value) : ''
 
 // ---- What a failure means
-//
+
 // A reply becomes who answered, and two lines. The first is ours, the second is theirs:
-//
 //   400 submit active:password 777    <status, or the error's code> <step> <facts> <Ory's ids>
 //   Held by the fraud check.          <what was said, by the server or by the error>
-//
 // Each who has a list, whose first row that matches the lines counts. A dot never crosses the line
 // break: /^400 submit.* 777/ looks at our line alone, /\n.*upstream/ at theirs.
 
@@ -155,51 +151,48 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
   const { baseUrl, isLocal, isNetwork, mistakes, proxy, sourceOf } = config
   const { method, path } = STEPS[step]
   const isStart = step === 'start'
-  const endedBy = 'did another login end it (hook revoke_active_sessions)?'
+  const endedBy = 'did another login end it (revoke_active_sessions)?'
   const seeText = 'see what Ory says under "got"'
   const seeLogs = isNetwork ? "see status.ory.com, or ask Ory's support" : "see Ory's logs"
   const checkUrl = `check the ${isNetwork ? 'slug' : 'host, port and path'} in BASE_URL`
   const dropsBody = `does a gateway drop the body of a ${method}?`
   const checkFront = 'check what stands in front of Ory, and its logs'
-  const checkProxy = `check ${proxy?.name}, or name the host in NO_PROXY (no ranges)`
-  const passGate = 'let this check through, or give it what is wanted in HEADERS'
+  const checkProxy = `check ${proxy?.name}, or name the host in NO_PROXY`
+  const passGate = 'let this check through, or set in HEADERS what is wanted'
   const isHttp = isStart && baseUrl.startsWith('http:')
   const wantsHttps = isHttp ? 'does this port want https:// in BASE_URL?' : ''
-  const wantsCert = 'does it want a client certificate? this check has none'
+  const wantsCert = 'does it want a client certificate? none is sent'
   const privateCa = 'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file'
 
   const ory: Row[] = [
     [/^409|^.* no-text 4000001|^400 \w+\n.*Unable to serialize access/, 4,
-      "a conflict in Ory's database", "if this persists, check Ory's database"],
+      "a conflict in Ory's database", seeLogs],
     [/^.* invalid_configuration|^(404|500|.* 4000001)\b.*\n.*(misconfig|strategy|by system)/, 3,
       'a setting of the project prevents this login', seeText],
 
     // https://www.ory.com/docs/kratos/concepts/ui-user-interface#ui-message-codes
-    [/^4.. submit.* (4000010|session_verified_address_required)\b/, 3,
-      "this identity's address is not verified", 'verify it, or use another test identity'],
-    [/^401 submit|^400 submit.* 4010011\b/, 3,
-      'this identity is disabled', 'set its state to active'],
+    [/^401 submit|^4.. submit.* (4000010|4010011|\w+_address_required)\b/, 3,
+      'this identity is disabled, or its address is not verified',
+      'activate or verify it, or use another test identity'],
     [/^400 submit.* 4000001\b.*\n.*I\[#/, 3, // I[#/traits/…]
       'the password is right, but the identity violates its schema',
       'correct its traits or the schema'],
-    [/^404 start hook/, 3,
-      'a webhook before login refused this login', seeText],
-    [/^4.. submit active:password/, 3,
-      'the password is right, but a webhook refused this login', seeText],
+    [/^404 start hook|^4.. submit active:password/, 3,
+      'a webhook refused this login', seeText],
     [/^404 start/, 1,
       'there is no Ory project at BASE_URL', checkUrl],
     [/^400 submit.* (4000006|4000037)\b/, 3,
       'wrong password or unknown identifier', ...mistakes,
       `check IDENT (from ${sourceOf('IDENT')}) and PASS (from ${sourceOf('PASS')})`,
-      'did it work before? see if this identity was changed or deleted',
+      'did it work before? was this identity changed or deleted?',
       'is it new? it needs a password, and a schema where IDENT can log in',
       "if all is right, see Ory's logs: its database may fail"],
     [/^4.. submit.* (4000003|4000038|500000[23]|1\d{6})\b|^422 submit|^.* session_aal2_/, 3,
       'this login takes more than a password',
-      'use a test identity without second factor, SSO, code or captcha'],
+      'use an identity without second factor, SSO, code or captcha'],
     [/^.* (400000[12]|4010002|\w+_csrf_violation|\w+_available)\b|\n.*(flow query|request URL)/, 1,
       'something changed this request before Ory got it', seeText,
-      'is it a session from HEADERS, a lost query, two X-Forwarded-Proto?'],
+      'a session from HEADERS? a lost query? two X-Forwarded-Proto?'],
     [/^4.. submit( no-text)? \d/, 3,
       'Ory refused this login, for a reason not known here', seeText],
     [/^(404|410) submit/, 1,
@@ -207,10 +200,10 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'do all servers share one database? does a cache repeat old flows?'],
     [/^\d+ start hook|^\d+ submit.*\n.*(hook failed|upstream|giving up|jsonnet|file:|fetching)/, 4,
       'a webhook of this login failed, or its template',
-      'Ory works: check the webhooks and Actions of this project'],
+      'Ory works: check the webhooks and Actions'],
 
     [/^200 whoami/, 1,
-      'whoami does not confirm the session that was just made',
+      'whoami does not confirm the session just made',
       'check its lifespan, hooks, and any cache in front of Ory'],
     [/^5.. whoami|^401 whoami\n.*determine AAL/, '4+',
       'the password is right, but Ory failed to verify the session', seeLogs],
@@ -222,7 +215,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
 
     [/^5.*\n.*(no such table|no column|Unknown column|locate the|not exist|doesn't exist)/, 4,
       'Kratos is newer than its database: SQL migrations did not run',
-      "run 'kratos migrate sql' with the version of Kratos that runs now"],
+      "run 'kratos migrate sql' with the version that runs now"],
     [/^5|^.* error\.code:5/, 4,
       'Ory failed at this step', seeLogs],
     [/^/, 1,
@@ -234,16 +227,16 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'a gateway in front of Ory wants credentials of its own', passGate],
     [/^421|\n.*(Invalid Hostname|CNAME Cross-User|(Error|error code:) 10(00|01|14|16)\b)/, 1,
       'a gateway does not serve the host name in BASE_URL',
-      'check it; for a custom domain, see its CNAME, and the Console'],
+      'check it; for a custom domain, see its CNAME'],
     [/^429/, '4+',
       'too many requests: a rate limit',
-      'run less often: CI runners share addresses and their limits',
-      'does this check run seldom? then people may be refused, too'],
+      'run less often: CI runners share a limit',
+      'does it run seldom? then people may be refused, too'],
     [/^.* firewall|\n.*Request Rejected/, 4,
       'a firewall in front of Ory blocked this request', passGate],
     [/^30[12378] start/, 1,
-      'BASE_URL redirects to another address, such as a website', passGate,
-      "is it Ory's public API? then set BASE_URL to it, but keep https://"],
+      'BASE_URL redirects to another address', passGate,
+      "is it Ory's API? then set BASE_URL to it, but keep https://"],
     [/^(404|405|2..|30[12378])|\n.*(any rules|multiple rules|Missing Auth)/, 1,
       isStart
         ? "what answers at BASE_URL is not Ory's API"
@@ -270,7 +263,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'the proxy does not allow this host or port', checkProxy],
     [/^ERR_SSL_/, 4,
       'what answers through the proxy does not speak TLS', checkProxy,
-      'does it want a login in a browser, or no https in its own URL?'],
+      'does it want a login in a browser? is its URL https by mistake?'],
     [/^/, '4+',
       'the proxy gave no connection to Ory', checkProxy, isStart ? checkUrl : seeLogs],
   ]
@@ -280,30 +273,28 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'the answer could not be read to its end', checkFront],
     [/^TIMEOUT start no-connection|^(ETIMEDOUT|E(HOST|NET)\w+|EADDR\w+|EPERM|EACCES) start/, '4+',
       'no connection could be made to the host in BASE_URL',
-      'check the host and port, DNS, TLS, firewalls, VPN and IPv6'],
+      'check host and port, DNS, TLS, firewalls, VPN and IPv6'],
     [/^TIMEOUT start/, 4,
       'the server accepted the connection, but did not answer',
-      'check the port in BASE_URL, and what listens there'],
-    [/^TIMEOUT submit/, 4,
-      'Ory began this login, but did not answer the password in time',
-      'check webhooks, password hashing and database; or raise --timeout', dropsBody],
+      'check what listens at the port in BASE_URL'],
     [/^TIMEOUT/, 4,
       'Ory began this login, but did not answer this step in time',
-      'check what stands between, and its database', seeLogs],
+      'check webhooks, hashing and database; or raise --timeout',
+      step === 'submit' ? dropsBody : ''],
     [/^ECONNREFUSED start/, '4+',
       'nothing listens at the host and port of BASE_URL',
       isLocal ? 'is Ory running? in a container, localhost is the container' : 'is Ory running?'],
     [/^(ENOTFOUND|EINVAL|EAI_AGAIN|EAI_FAIL) start/, '4+',
-      'the host name in BASE_URL was not found from this machine',
-      'check the spelling, DNS, the network and the VPN',
+      'the host name in BASE_URL was not found',
+      'check spelling, DNS, network and VPN',
       'is it known only in a cluster? is HTTPS_PROXY missing?',
       'is the name server slow? set RES_OPTIONS=timeout:5'],
     [/^(ECONNRESET|ECONNABORTED|EPIPE|UND_ERR_SOCKET) start|^\w+ start\n.*Invalid EOF/, '4+',
       'the connection was cut before an answer',
       wantsHttps || 'is Ory, or what is in front of it, restarting?',
       'does a firewall cut it? is it a forwarded port?', wantsCert],
-    [/^(E[A-Z]+|EAI_[A-Z]+|UND_ERR_SOCKET) (submit|whoami|logout)|^\w+ \w+\n.*Invalid EOF/, '4+',
-      'the connection to Ory was lost after a good start',
+    [/^(E(AI_)?[A-Z]+|UND_ERR_SOCKET) (submit|whoami|logout)|^\w+ \w+\n.*Invalid EOF/, '4+',
+      'the connection was lost after a good start',
       "check Ory's logs and memory (hashing may use it up)"],
 
     [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)/, 4,
@@ -312,18 +303,18 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'the certificate is for a different name', 'check the host in BASE_URL'],
     [/^UNABLE_TO_VERIFY_LEAF_SIGNATURE/, 4,
       'an intermediate certificate may be missing',
-      'let the server send its whole chain (fullchain)', privateCa],
+      'let the server send the whole chain', privateCa],
     [/^(\w*_CERT|CERT|UNABLE_TO|INVALID_CA|INVALID_PURPOSE|UNSPECIFIED)/, 4,
       'the certificate is not trusted on this machine',
-      'is it a default one, since the real one is not issued yet?', privateCa],
+      'a self-signed one may mean that this host has none yet', privateCa],
     [/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/, 4,
       'this port does not speak TLS', 'check the port in BASE_URL'],
     [/^(ERR_SSL_|EPROTO)/, 4,
       'the TLS handshake failed',
-      'is the custom domain new, or the host in BASE_URL wrong?', wantsCert,
+      'is the custom domain new? is the host in BASE_URL right?', wantsCert,
       'allow TLS 1.2 or later, a common cipher, and HTTP/1.1'],
     [/^(HTTPParserError|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_\w+|BODY_TOO_LARGE) /, 1,
-      'the reply is not valid HTTP, or too large for Ory',
+      'the answer is no valid HTTP, or too large for Ory',
       'is it another service, or altered on its way?'],
     [/\n.*\bbad port\b/, 2,
       'fetch refuses to use the port in BASE_URL', 'give Ory another port'],
@@ -347,7 +338,7 @@ export type Reply = {
   next?: object | undefined // the rest
 }
 
-/** Who answered, and the two lines. `fault` says what is wrong with the body of a right status. */
+/** Who answered, and the two lines. `fault`: what is wrong with the body of a right status. */
 export function readReply(step: Step, reply: Reply, fault: string, config: Config) {
   const { status, code, fact, headers, text, json, next } = reply
   const who = whoAnswered(step, reply, config)
@@ -358,7 +349,7 @@ export function readReply(step: Step, reply: Reply, fault: string, config: Confi
   const facts = [
     fact,
     isText(fields(next).id) && 'hook',
-    active === 'password' && status >= 400 && 'active:password', // set once Ory has compared it
+    active === 'password' && status >= 400 && 'active:password', // Ory has compared it
     typeof innerCode === 'number' && innerCode !== status && `error.code:${innerCode}`,
     who === 'ory' && !fault && !texts && 'no-text',
   ].filter(isText)
@@ -367,21 +358,18 @@ export function readReply(step: Step, reply: Reply, fault: string, config: Confi
   const said = target || ofJson || wordsOf(reply)
   const words = (who === 'nobody' || who === 'proxy' ? text : said).slice(0, 2000)
   const ray = who === 'other' && headers.get('cf-ray')
-  return {
-    who,
-    ids,
-    ours: [status || code, step, ...facts, ...ids].join(' '),
-    theirs: `${words}${ray ? ` (cf-ray ${ray})` : ''}`.replace(/\s+/g, ' '),
-  }
+  const ours = [status || code, step, ...facts, ...ids].join(' ')
+  const theirs = `${words}${ray ? ` (cf-ray ${ray})` : ''}`.replace(/\s+/g, ' ')
+  return { who, ids, ours, theirs }
 }
 
 // Ory's answers are JSON: what it documents, a flow (ui), or an error whose code is a number; 429
-// and 503 are never Ory's. Ory Oathkeeper and Google word errors in the same way.
+// and 503 are never Ory's. Oathkeeper and Google word errors in the same way.
 function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, fact, headers, text, json } = reply
   // Through a proxy this machine dials the proxy alone, but TLS is Ory's.
   const isOfDialling =
-    /^(TIMEOUT|E[A-Z]+|EAI_[A-Z]+|UND_ERR_SOCKET|HTTPParserError|ERR_SSL_(WRONG|PACKET)_\w+)$/
+    /^(TIMEOUT|E(AI_)?[A-Z]+|UND_ERR_SOCKET|HTTPParserError|ERR_SSL_(WRONG|PACKET)_\w+)$/
   const isProxys = step === 'start' && code !== 'EPROTO' && isOfDialling.test(code)
   if (proxy && status === 0 && (isProxys || /^\d/.test(code))) return 'proxy'
   if (status === 0 || fact === 'incomplete') return 'nobody'
@@ -401,7 +389,7 @@ function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   return texts.length > 0 && texts.every((each) => isOathkeepers.test(each)) ? 'other' : 'ory'
 }
 
-function wordsOf({ status, text, json }: Reply): string {
+function wordsOf({ status, text, json }: Reply) {
   const part = text.slice(0, 8192)
   const [, title = ''] = /<(?:title|h\d|message)[^<>]*>([^<]+)/i.exec(part) ?? []
   const words = part.replace(/<(script|style).*?<\/\1>|<[^>]*>/gis, ' ').trim()
@@ -417,7 +405,7 @@ function readJson(who: Who, ...documents: unknown[]) {
   const texts = new Set<string>()
   const ids = new Set<string>()
   const parts = documents.map((document): [string, unknown] => ['', document])
-  // Level by level and without recursion: a body can be nested 100,000 deep.
+  // Without recursion: a body can be nested 100,000 deep.
   for (const [parent, part] of parts)
     for (const [key, value] of Object.entries(fields(part)).slice(0, 1000)) {
       const name = Array.isArray(part) ? parent : key
@@ -432,7 +420,7 @@ function readJson(who: Who, ...documents: unknown[]) {
   return { texts: sentences, ids: [...ids].filter(isId).slice(0, 8) }
 }
 
-// ---- The report: on stderr, below any notes; stdout has the session, or what was asked for
+// ---- The report: on stderr, below any notes
 
 /** What is wrong, the evidence, and what to do; its fields are what --json prints. */
 class Failure extends Error {
@@ -467,14 +455,12 @@ export function explain(run: Pick<Run, 'config' | 'safe'>, step: Step, reply: Re
   const isMaybeProxys = step === 'start' && (who === 'other' || who === 'nobody')
   const allHints = [
     step === 'logout' && error,
-    config.sourceOf('BASE_URL') === 'the demo' && 'BASE_URL is not set: this is the demo default',
     proxy && isMaybeProxys && `this may come from the proxy in ${proxy.name}`,
-    isWithheld && 'the text is hidden, as it holds a secret: see the logs, by log id',
+    isWithheld && 'the text holds a secret: see the logs, by log id',
     ...hints,
   ].filter(isText)
   const exit_code = Number.parseInt(`${exit}`, 10)
-  const isLogout = step === 'logout'
-  const first = isLogout ? 'the login is verified, but logging out failed' : error
+  const first = step === 'logout' ? 'the login is verified, but logging out failed' : error
   const failure = new Failure(exit_code, name, first, allHints, {
     answered_by: who,
     request: safe(`${method} ${baseUrl}${path}${proxy ? ` through the proxy ${proxy.host}` : ''}`),
@@ -496,7 +482,7 @@ export function describe(failure: Failure, requestId = ''): string {
     line('expected', expected),
     line('got', got),
     ...hints.map((hint) => line('hint', hint)),
-    line('log id', status ? `x-request-id ${requestId}` : ''), // only a server can have logged it
+    line('log id', status ? `x-request-id ${requestId}` : ''),
   ].join('')
 }
 
@@ -524,7 +510,7 @@ function formatResult(run?: Run, failure?: Failure, isJson = false) {
 }
 
 // ---- Secrets
-//
+
 // A text repeats a secret if it has the letters and digits of the secret in order: twelve in a row,
 // or all of them. Where the secret has another character, up to 24 letters and digits may stand in
 // its place, as escapes write it (%3C, &lt;, \u003c): "p4ss&lt;word" repeats p4ss<word.
@@ -540,14 +526,13 @@ export function repeatsSecret(text: string, secret: string): boolean {
   if (characters.length < 6)
     return (secret.length > 3 && text.includes(secret)) || (secret.length > 5 && !isPlain)
 
-  // In any script: twelve letters or digits in a row.
+  // In any script: twelve in a row.
   const inRow = (value: string) => value.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '')
   const seen = inRow(text.normalize())
   const runs = Array.from(inRow(known), (_, start) => inRow(known).slice(start, start + 12))
   if (runs.some((run) => run.length === 12 && seen.includes(run))) return true
 
-  // How many characters of the secret, in order, end at each letter of the text; the one before
-  // stands within `reach`.
+  // How many characters of the secret, in order, end at each letter of the text.
   const plain = text.normalize('NFD').toLowerCase()
   const letters = [...plain.replace(/[^\da-z]/g, '')]
   let ending: number[] = []
@@ -562,15 +547,11 @@ export function repeatsSecret(text: string, secret: string): boolean {
 
 /** Makes any text fit to be shown, in one line of 250 characters; or withholds it whole. */
 export function fitToShow(text: string, secrets: readonly string[]): string {
-  const part = text.slice(0, 2000) // a megabyte of escape sequences takes long to clean
+  const part = text.slice(0, 2000) // a megabyte takes long to clean
   const clean = stripVTControlCharacters(part).replace(/[\p{C}\p{Z}]+/gu, ' ')
-  const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(clean) // an Ory key, no matter whose
-  const packed = (part.match(/[\w+/=-]{16,}/g) ?? []).flatMap((run) =>
-    (['base64', 'hex'] as const).map((code) => Buffer.from(run, code).toString()),
-  )
-  const isSecret = (secret: string) =>
-    [clean, part, ...packed].some((each) => repeatsSecret(each, secret))
-  if (isKey || secrets.some(isSecret)) return WITHHELD
+  const isKey = /ory_(pat|apikey|wak|st|lo|at|rt|ac)_\w/.test(clean)
+  const isSecret = secrets.some((each) => repeatsSecret(clean, each) || repeatsSecret(part, each))
+  if (isKey || isSecret) return WITHHELD
   const harmless = clean.trim().replace(/##+/g, (run) => [...run].join(' ')) // of Azure Pipelines
   return harmless.replace(/^(.{249}).{2,}$/u, '$1…')
 }
@@ -618,7 +599,7 @@ async function send(
     const wait = Math.round(waitMs(record.attempts, reply))
     const due = `in ${Math.ceil(wait / 100) / 10} s`
     if (performance.now() + wait >= run.deadline) {
-      failure.hints.unshift(`--timeout leaves no time for the next try, which is due ${due}`)
+      failure.hints.unshift(`--timeout leaves no time for the next try, ${due}`)
       throw failure
     }
     run.note(`${step}: got ${came}; trying again ${due} (${record.attempts + 1} of 3)`)
@@ -706,7 +687,7 @@ export function readBody(reply: Reply): Reply {
 function causeOf(error: unknown): { code: string; text: string } {
   if (!(error instanceof Error)) return { code: 'unknown', text: String(error) }
   if (error.cause) return causeOf(error.cause)
-  // Two addresses that refuse give an AggregateError, without a text of its own.
+  // Of two addresses that refuse; it has no text of its own.
   const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
   const text = errors.map((each) => fields(each).reason ?? fields(each).message).join(', ')
   // Of a proxy, undici says "Proxy response (403) …" or "Proxy … Required (407)".
@@ -748,20 +729,15 @@ function readOptions(args: string[]) {
   } catch (error) {
     // Node's message quotes the argument, which could be a password.
     if (!String(error).includes("Option '--timeout"))
-      throw usageError(
-        'an argument is not an option',
-        hint,
-        'BASE_URL, IDENT and PASS are variables',
-      )
+      throw usageError('an argument is no option (BASE_URL, IDENT, PASS are variables)', hint)
   }
-  throw usageError('--timeout takes seconds, more than 0 and at most 3600', hint)
+  throw usageError('--timeout takes seconds, above 0 and at most 3600', hint)
 }
 
-function readDotenv(env: NodeJS.ProcessEnv): string {
+function readDotenv(env: NodeJS.ProcessEnv) {
   const isMissing = (name: string) => env[name] === undefined
   try {
     if (![...VARIABLES, 'HEADERS'].some(isMissing) || !fs.existsSync('.env')) return ''
-    // A pipe or a device may never end.
     if (!fs.statSync('.env').isFile()) throw new Error('it is not a file')
     const text = fs.readFileSync('.env', 'utf8')
     if (text.includes('\0')) throw new Error('it has NUL bytes, as UTF-16 does')
@@ -782,9 +758,8 @@ const FAULTS: readonly [when: RegExp, fault: string, hint?: string][] = [
   [/\ufffd/, 'must be in UTF-8', 'save .env as UTF-8, or use a UTF-8 locale'],
   [/^BASE_URL=(["'`\u2018-\u201f]|.*([<>{}?#\p{C}\p{Z}]|\$\w))/su,
     'must not have quotes, placeholders, spaces, ? or #'],
-  [/^BASE_URL=[^/]*\/\/[^/]*@/, 'must not contain a user name or a password'],
   [/^BASE_URL=[^/]*\/\/[^/]*[^\p{L}\p{N}._[\]:/-]/u,
-    'must have a host of letters, digits, dots and hyphens'],
+    'must have a plain host name, and no user or password'],
   [/^BASE_URL=.*\/(self-service|sessions)(\/|$)/, 'must end before /self-service or /sessions'],
 ]
 /** What is rarely meant, but taken as it is: told once Ory has refused it. */
@@ -798,6 +773,7 @@ const MISTAKES: readonly [when: RegExp, mistake: string][] = [
   [/=\s*(undefined|null|None|\*+|\$\w+|%\w+%|\$[({].*[)}]|\{.*\})\s*$/s,
     'is a placeholder, not filled in'],
   [/=\s*(op:|vault:|arn:|ENC\[|encrypted:|@Microsoft\.)/, 'names a secret that was not read'],
+  [/^PASS=[^@\s]+@[^@\s]+\.\w+$/, 'is an email address, it seems'],
   [/=\s*ory_\w+_/, "is a key of Ory's, not of a person"],
   [/^IDENT=[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i, 'is the id of an identity, it seems'],
 ]
@@ -825,15 +801,15 @@ function readProxy(env: NodeJS.ProcessEnv, { protocol, hostname, port }: URL) {
   }
 }
 
-function readHeaders(text: string): Record<string, string> {
+function readHeaders(text: string) {
   const isOurs = /^(x-session-token|x-request-id|cookie|origin|host|user-agent|te|upgrade|expect)$/i
   const isHttps = /^(accept|connection|content|keep|proxy|trailer|transfer)\b/i
   const headers = new Headers()
   for (const line of text.split(/[\r\n]+/).filter((line) => line.trim())) {
     const [, name = '', value] = /^\s*([\w-]+):\s*([!-\xff][\t -\xff]*)$/.exec(line) ?? []
-    if (!value) throw usageError('HEADERS must have a "Name: value" on each line', 'see --help')
+    if (!value) throw usageError('HEADERS must have a "Name: value" on each line')
     if (isOurs.test(name) || isHttps.test(name))
-      throw usageError('HEADERS must not have a header that the login needs itself', 'see README')
+      throw usageError('HEADERS must not have what the login sets itself')
     headers.append(name, value)
   }
   return Object.fromEntries(headers)
@@ -842,7 +818,7 @@ function readHeaders(text: string): Record<string, string> {
 /** It holds the password, so it is never printed as a whole. */
 export type Config = ReturnType<typeof readConfig>
 
-/** Reads the environment (name by name: on Windows, it ignores case), else .env, else the demo's. */
+/** Reads the environment (name by name: Windows ignores case), else .env, else the demo's. */
 export function readConfig(env: NodeJS.ProcessEnv, file: string) {
   const dotenv = parseDotenv(file)
   const read = (name: keyof typeof DEMO) => env[name] ?? dotenv[name] ?? DEMO[name]
@@ -852,16 +828,14 @@ export function readConfig(env: NodeJS.ProcessEnv, file: string) {
     if (env[name] !== undefined) return 'the environment'
     return dotenv[name] === undefined ? 'the demo' : '.env'
   }
-  const list = new Intl.ListFormat('en-GB')
+  const all = (names: string[]) => names.join(' and ')
   const example = 'write it like https://your-slug.projects.oryapis.com'
   for (const [when, fault, hint = example] of FAULTS) {
     const names = VARIABLES.filter((name) => when.test(`${name}=${values[name]}`))
-    if (names[0]) throw usageError(`${list.format(names)} ${fault}`, hint)
+    if (names[0]) throw usageError(`${all(names)} ${fault}`, hint)
   }
-  if (!/^https?:\/\//i.test(values.BASE_URL))
-    throw usageError('BASE_URL must begin with http:// or https://', example)
-  if (!URL.canParse(values.BASE_URL))
-    throw usageError('BASE_URL must be a URL, with a port of at most 65535', example)
+  if (!/^https?:\/\//i.test(values.BASE_URL) || !URL.canParse(values.BASE_URL))
+    throw usageError('BASE_URL must be an http:// or https:// URL, with a valid port', example)
 
   const url = new URL(values.BASE_URL)
   // This machine needs no proxy, and alone gets the demo identity.
@@ -870,15 +844,11 @@ export function readConfig(env: NodeJS.ProcessEnv, file: string) {
   const proxy = isLocal ? undefined : readProxy(env, url)
   const unset = VARIABLES.filter((name) => sourceOf(name) === 'the demo')
   const missing = unset.filter((name) => name !== 'BASE_URL')
-  const noFile = file ? 'see --help' : 'there is no .env in the working directory, or it is empty'
+  const noFile = file ? 'see --help' : 'there is no .env here, or it is empty'
   if (missing.length === 1 || (missing[0] && !isLocal))
-    throw usageError(`${list.format(missing)} must be set`, noFile)
-  if (unset.length === 3 && Object.keys(dotenv)[0])
-    throw usageError('.env sets none of BASE_URL, IDENT and PASS', 'their names are in capitals')
+    throw usageError(`${all(missing)} must be set`, noFile)
 
   const mistakes: string[] = []
-  const isSwapped = /^[^@]*\n[^@\s]+@[^@\s]+\.\w+$/.test(`${values.IDENT}\n${PASS}`)
-  if (isSwapped) mistakes.push('IDENT and PASS look swapped')
   for (const [when, mistake] of MISTAKES)
     for (const name of ['IDENT', 'PASS'] as const)
       if (when.test(`${name}=${values[name]}`)) mistakes.push(`${name} ${mistake}`)
@@ -893,8 +863,6 @@ export function readConfig(env: NodeJS.ProcessEnv, file: string) {
     notes.push('BASE_URL is from .env, but PASS is from the environment')
   if (isHttp && !isLocal) notes.push('BASE_URL is http://: the password is sent unencrypted')
   if (isHttp && proxy) notes.push(`the proxy in ${proxy.name} sees the password, too`)
-  if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0')
-    notes.push('NODE_TLS_REJECT_UNAUTHORIZED has no effect here')
   return {
     baseUrl: url.href.replace(/\/+$/, ''),
     isLocal,
@@ -946,14 +914,13 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
   const late = sleep(time, 'nothing reads it', { ref: false })
   const printed = text && print(text).then(() => '')
   const fault = await Promise.race([printed, late]).catch((error) => causeOf(error).text)
-  const checkStdout = 'check where stdout goes: a full disk, or a pipe that nobody reads'
-  if (fault)
-    failure ??= new Failure(1, 'print result', 'stdout cannot be written', [fault, checkStdout])
+  const hints = [fault, 'is the disk full? does nobody read the pipe?']
+  if (fault) failure ??= new Failure(1, 'print result', 'stdout cannot be written', hints)
   if (!failure) return 0
 
   const report = `ory-login: error: ${describe(failure, run?.request_id)}`
   const data = report.replaceAll('%', '%25').replaceAll('\n', '%0A')
-  // An annotation, for the page of the red job in GitHub Actions.
+  // For the page of the red job.
   const annotation = env.GITHUB_ACTIONS === 'true' ? `\n::error title=ory-login::${data}` : ''
   await Promise.race([say(report + annotation), late])
   return failure.exit_code
@@ -988,12 +955,12 @@ function newRun(options: ReturnType<typeof readOptions>, config: Config, streams
     note,
     deadline: performance.now() + ms,
     stopped: Promise.race([sleep(ms, late, { ref: false }), failed]),
-    steps: [] as object[], // for --json
+    steps: [] as object[],
     result: {} as Record<string, string>, // once whoami has confirmed the session
   }
 }
 
-// It runs when it is loaded, however that was done: silence would look like success. Only who sets
+// It runs when it is loaded, however that was done: silence would look like success. Who sets
 // this symbol before, in the same process, gets the functions alone.
 if (!Reflect.has(globalThis, Symbol.for('ory-login: functions only'))) {
   process.exitCode = 1 // an end that nobody planned must not be green

@@ -10,7 +10,7 @@ const { readConfig } = harness.program
 const LOCAL = 'http://127.0.0.1:4433'
 const [HTTP, HTTPS, IPV6] = ['http://api.ory.test:81', 'https://ory.test', 'http://[2001:db8::1]:1']
 const MINE = { BASE_URL: HTTP, IDENT: 'mine', PASS: 'two' }
-const [LOW, HIGH] = [{ BASE_URL: LOCAL }, { BASE_URL: HTTPS }]
+const HIGH = { BASE_URL: HTTPS }
 const FILE = `BASE_URL=${HTTPS}\nIDENT='first'\nPASS='one'\n`
 
 const [ENV, DOTENV, DEMO] = ['the environment', '.env', 'the demo']
@@ -54,25 +54,24 @@ const READ: Record<string, Row[]> = {
   error: [
     [/^BASE_URL must not be empty$/, 'BASE_URL', ['']],
     [/^IDENT must not be empty$/, 'IDENT', ['\t\r\n \u00a0\ufeff']],
-    [/^BASE_URL, IDENT and PASS must not be empty$/, 'BASE_URL IDENT PASS', [' ']],
+    [/^BASE_URL and IDENT and PASS must not be empty$/, 'BASE_URL IDENT PASS', [' ']],
     [/^IDENT and PASS must be in UTF-8$/, BOTH, ['zebra\ufffd']],
     [/must not have quotes/, 'BASE_URL', ['"https://zebra"', "'a", '\u201ca',
       '<a', 'http://a/$A', 'http://{zebra}',
       `${LOCAL} zebra`, 'http://a\x1b', 'http://a\nb',
       `${LOCAL}/?zebra`, `${LOCAL}?`, `${LOCAL}/#zebra`]],
-    [/must not contain a user/, 'BASE_URL', ['http://u:zebra@a', 'http://zebra@a']],
-    [/must have a host/, 'BASE_URL', ['http://zebra,a', 'http://a\\zebra', 'http://a%41']],
+    [/must have a plain host/, 'BASE_URL', ['http://u:zebra@a', 'http://zebra@a', 'http://zebra,a',
+       'http://a\\zebra', 'http://a%41']],
     [/must end before/, 'BASE_URL', [`${LOCAL}/self-service/zebra`, `${LOCAL}/a/sessions`]],
-    [/must begin with/, 'BASE_URL', ['zebra:4433', '//zebra', 'a://://', 'https:/zebra', 'ftp://zebra']],
-    [/must be a URL/, 'BASE_URL', ['https://', 'http://[zebra]', 'http://a:65536']],
+    [/must be an http/, 'BASE_URL', ['zebra:4433', '//zebra', 'a://://', 'https:/zebra',
+      'ftp://zebra', 'https://', 'http://[zebra]', 'http://a:65536']],
     [/^HTTP_PROXY must be the URL/, 'HTTP_PROXY', ['zebra:3128', ' ', 'socks5://zebra',
     'http://a/zebra', 'http://a?z', 'http://a#z', 'http://a\\zebra', 'http://zebra@a', 'http://a b',
     'http://u:@a', 'http://:zebra@a', 'http://u:zebra@b@a', 'http://zebra:99999', 'http://u:%f@a']],
     [/a "Name: value"/, 'HEADERS', ['a: 1\nzebra', 'zebra:', 'zebra : 1', 'a: zebra\0']],
-    [/must not have a header/, 'HEADERS', NEEDED.map((name) => `a: 1\n${name}: zebra`)],
+    [/must not have what/, 'HEADERS', NEEDED.map((name) => `a: 1\n${name}: zebra`)],
     [/^IDENT and PASS must be set$/, 'BASE_URL', [HTTP, 'http://127.0.0.1.test'], UNSET],
     [/^PASS must be set$/, 'BASE_URL', [LOCAL], { PASS: undefined }],
-    [/^\.env sets none of/, '.env', ['zebra=1', 'pass=zebra'], { ...UNSET, BASE_URL: undefined }],
   ],
   isLocal: [
     [true, 'BASE_URL', ['https://127.1.2.3', 'http://0x7f.1', 'HTTPS://LocalHost',
@@ -110,7 +109,7 @@ const READ: Record<string, Row[]> = {
     'encrypted:a', '@Microsoft.KeyVault(a)']],
     [both("a key of Ory's"), BOTH, ['ory_pat_a']],
     [/^IDENT is the id of .*$/, BOTH, [harness.IDENTITY]],
-    [/^IDENT and PASS look swapped$/, 'PASS', ['a@b.test']],
+    [/^PASS is an email address/, 'PASS', ['a@b.test']],
     [/^the demo identity was sent/, 'BASE_URL', [LOCAL], UNSET],
     [/^in .env, PASS is cut/, '.env', ['PASS=a#b', '\ufeffexport PASS: a #b\r\n'],
     { PASS: undefined }],
@@ -123,7 +122,6 @@ const READ: Record<string, Row[]> = {
     [/^not set.*: IDENT, PASS$/, 'BASE_URL', [LOCAL], UNSET],
     [/^BASE_URL is from .env/, '.env', [FILE], { BASE_URL: undefined }],
     [/unencrypted\n.*HTTP_PROXY sees.*$/, 'HTTP_PROXY', [ONE]],
-    [/^NODE_TLS.* no effect/, 'NODE_TLS_REJECT_UNAUTHORIZED', ['0'], LOW],
   ],
 }
 for (const [result, rows] of Object.entries(READ))
