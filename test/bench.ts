@@ -1,9 +1,10 @@
 /**
  * `npm run bench`: whole processes from start to end, against a stand-in: the one file that people
  * carry, the source, and what one would write in its place. Only the ratios mean something.
- * @@RESULTS@@
+ * On Node 20.20, the one file took 0.54 of the source's time and 2.5 of curl's; over TLS at a round
+ * trip of 50 ms, 0.63 and 0.99.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { connect as dial, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -66,10 +67,8 @@ async function compare(
     }
   const first = median(figures[0]?.ms ?? [])
   for (const { name, ms } of figures) {
-    const ratio = (first / median(ms)).toFixed(2)
-    console.log(
-      `  ${name.padEnd(24)} ${median(ms).toFixed(0)} ms; the one file takes ${ratio} of it`,
-    )
+    const [all, ratio] = [median(ms).toFixed(0), (first / median(ms)).toFixed(2)]
+    console.log(`  ${name.padEnd(24)} ${all} ms; the one file takes ${ratio} of it`)
   }
 }
 
@@ -78,16 +77,9 @@ const authority = await certify({ name: 'An authority of the benchmark', isAutho
 const TRUST = join(folder(), 'authority.pem')
 writeFileSync(TRUST, authority.cert)
 const [node, through] = [process.execPath, [process.execPath, '--import', TSX]]
-const has = (name: string) => {
-  try {
-    return Boolean(execFileSync(name, ['--version']))
-  } catch {
-    return false
-  }
-}
+const has = (name: string) => spawnSync(name, ['--version']).status === 0
 const ways = {
   'the one file': [node, BUILT],
-  ...(Reflect.get(process.features, 'typescript') && { 'the source, plain node': [node, PROGRAM] }),
   'the source through tsx': [...through, PROGRAM],
   ...(has('curl') && has('jq') && { 'curl with jq': ['sh', '-c', CURL] }),
 }

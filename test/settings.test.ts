@@ -144,15 +144,6 @@ for (const [result, rows] of Object.entries(READ))
 
 // ---- What is sent and told, in whole runs
 
-test('HEADERS go with each request; their names are shown, their values are not', async (t) => {
-  const env = { HEADERS: 'X-Gate: zebra-gate-42\nB: zebra-gate-43' }
-  const logout = harness.error(418, 'Not zebra-gate-42')
-  const { ory, stderr } = await login(t, { logout }, env, '--verbose', '--logout')
-  const sent = ory.seen.map(({ headers }) => `${headers['x-gate']} ${headers.b}`)
-  assert.deepEqual(sent, Array(4).fill('zebra-gate-42 zebra-gate-43'))
-  assert.match(stderr, /^(?!.*zebra).*note: HEADERS: b, x-gate\n/s)
-})
-
 test('PASS is sent as it is, IDENT is trimmed', async (t) => {
   const odd = ` '"\`a#b $HOME \\n\\u0041\r\n\te\u0301 \u212b 🔑👩‍👧\ufeff\u001b[31m%41+&= `
   const { ory } = await login(t, {}, { IDENT: `\t Ä  ${odd}. \r\n`, PASS: odd.repeat(99) })
