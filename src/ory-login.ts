@@ -818,7 +818,7 @@ function readHeaders(text: string) {
 /** It holds the password, so it is never printed as a whole. */
 export type Config = ReturnType<typeof readConfig>
 
-/** Reads the environment (name by name: Windows ignores case), else .env, else the demo's. */
+/** Reads the environment (by name: Windows ignores case), .env, the demo's; throws a Failure. */
 export function readConfig(env: NodeJS.ProcessEnv, file: string) {
   const dotenv = parseDotenv(file)
   const read = (name: keyof typeof DEMO) => env[name] ?? dotenv[name] ?? DEMO[name]
