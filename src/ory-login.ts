@@ -635,14 +635,14 @@ async function sendOnce(run: Run, step: Step, parts: Parameters<typeof send>[2])
       headers: {
         ...run.config.headers,
         accept: 'application/json',
-        'accept-encoding': 'identity', // undici can throw past us where a large one is cut
+        'accept-encoding': 'identity', // else undici can throw past us
         'user-agent': `ory-login/${VERSION}`, // Ory lists it with the session
         'x-request-id': run.request_id,
         ...(body && { 'content-type': 'application/json' }),
         ...headers,
       },
       body: body ? JSON.stringify(body) : null,
-      redirect: 'manual', // followed, it could take the password or the token elsewhere
+      redirect: 'manual', // a redirect could take secrets elsewhere
       dispatcher: run.connection,
     })
     reply.status = response.status
@@ -699,7 +699,7 @@ function openConnection({ baseUrl, proxy }: Config) {
   const connect = {
     rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
     timeout: 0, // --timeout alone limits a run
-    autoSelectFamilyAttemptTimeout: 3000, // Node's 250 ms are too short for a far host
+    autoSelectFamilyAttemptTimeout: 3000, // 250 ms are too short for a far host
   }
   const open = (origin: string | URL, options?: object) => {
     const client = new Client(origin, { connect, ...options, headersTimeout: 0, bodyTimeout: 0 })
@@ -882,7 +882,7 @@ export function readConfig(env: NodeJS.ProcessEnv, file: string) {
 type Streams = {
   print: (text: string) => Promise<unknown> // to stdout, which may fail
   say: (text: string) => Promise<unknown> // to stderr
-  uncaught?: Promise<unknown> // resolves with an exception that nothing caught
+  uncaught?: Promise<unknown> // with what nothing caught
 }
 
 /** Runs the program, and returns its exit code within the time of --timeout. */
@@ -956,7 +956,7 @@ function newRun(options: ReturnType<typeof readOptions>, config: Config, streams
     deadline: performance.now() + ms,
     stopped: Promise.race([sleep(ms, late, { ref: false }), failed]),
     steps: [] as object[],
-    result: {} as Record<string, string>, // once whoami has confirmed the session
+    result: {} as Record<string, string>, // once whoami has confirmed it
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * `npm run bench`: whole processes from start to end, against a stand-in: the one file that people
- * carry, the source, and curl with jq in its place. Only the ratios mean something.
- * On Node 20.20, the one file took 0.54 of the source's time and 2.5 of curl's; over TLS at a round
- * trip of 50 ms, 0.63 and 0.99.
+ * carry, the source, and curl with jq in its place. Only ratios mean something.
+ * On Node 20.20, it took 0.54 of the source's time and 2.5 of curl's; over TLS at a round
+ * trip of 50 ms, 0.63 and 0.99
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
