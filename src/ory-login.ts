@@ -158,7 +158,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
   const dropsBody = `does a gateway drop the body of a ${method}?`
   const checkFront = 'check what stands in front of Ory, and its logs'
   const checkProxy = `check ${proxy?.name}, or name the host in NO_PROXY`
-  const passGate = 'let this check through, or set in HEADERS what is wanted'
+  const passGate = 'let this check through, or send what it wants in HEADERS'
   const isHttp = isStart && baseUrl.startsWith('http:')
   const wantsHttps = isHttp ? 'does this port want https:// in BASE_URL?' : ''
   const wantsCert = 'does it want a client certificate? none is sent'
@@ -235,8 +235,8 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
     [/^.* firewall|\n.*Request Rejected/, 4,
       'a firewall in front of Ory blocked this request', passGate],
     [/^30[12378] start/, 1,
-      'BASE_URL redirects to another address', passGate,
-      "is it Ory's API? then set BASE_URL to it, but keep https://"],
+      'BASE_URL redirects to another address',
+      "is it Ory's API? then set BASE_URL to it, but keep https://", passGate],
     [/^(404|405|2..|30[12378])|\n.*(any rules|multiple rules|Missing Auth)/, 1,
       isStart
         ? "what answers at BASE_URL is not Ory's API"
