@@ -38,7 +38,7 @@ const HELP = `Usage: node ory-login.mjs [options]
 Proves that a person can log in to an Ory project, with one real login.
 
   BASE_URL=https://your-slug.projects.oryapis.com IDENT=test@example.com \\
-    PASS='the password' node ory-login.mjs --logout
+    PASS="$SECRET" node ory-login.mjs --logout
 
 Variables, from the environment, or else from .env in this folder:
   BASE_URL  public API of the project (${DEMO.BASE_URL})
@@ -157,7 +157,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
   const checkUrl = `check the ${isNetwork ? 'slug' : 'host, port and path'} in BASE_URL`
   const dropsBody = `does a gateway drop the body of a ${method}?`
   const checkFront = 'check what stands in front of Ory, and its logs'
-  const checkProxy = `check ${proxy?.name}, or name the host in NO_PROXY`
+  const checkProxy = `check ${proxy?.name}, or put Ory's host in NO_PROXY`
   const passGate = 'let this check through, or send what it wants in HEADERS'
   const isHttp = isStart && baseUrl.startsWith('http:')
   const wantsHttps = isHttp ? 'does this port want https:// in BASE_URL?' : ''
@@ -186,21 +186,21 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       `check IDENT (from ${sourceOf('IDENT')}) and PASS (from ${sourceOf('PASS')})`,
       'did it work before? was this identity changed or deleted?',
       'is it new? it needs a password, and a schema where IDENT can log in',
-      "if all is right, see Ory's logs: its database may fail"],
-    [/^4.. submit.* (4000003|4000038|500000[23]|1\d{6})\b|^422 submit|^.* session_aal2_/, 3,
+      `or Ory's database fails: ${seeLogs}`],
+    [/^4.. submit.* (4000038|500000[23]|1\d{6})\b|^422 submit|^.* session_aal2_/, 3,
       'this login takes more than a password',
-      'use an identity without second factor, SSO, code or captcha'],
-    [/^.* (400000[12]|4010002|\w+_csrf_violation|\w+_available)\b|\n.*(flow query|request URL)/, 1,
+      'use an identity without a second factor, SSO, code or captcha'],
+    [/^.* (400000[1-3]|4010002|\w+_csrf_violation|\w+_available)\b|\n.*(flow query|request URL)/, 1,
       'something changed this request before Ory got it', seeText,
-      'a session from HEADERS? a lost query? two X-Forwarded-Proto?'],
+      'body, query, cookie? a token in HEADERS? two X-Forwarded-Proto?'],
     [/^4.. submit( no-text)? \d/, 3,
       'Ory refused this login, for a reason not known here', seeText],
     [/^(404|410) submit/, 1,
-      'Ory cannot find the login flow that it started',
+      'the login flow is unknown to Ory, or expired',
       'do all servers share one database? does a cache repeat old flows?'],
-    [/^\d+ start hook|^\d+ submit.*\n.*(hook failed|upstream|giving up|jsonnet|file:|fetching)/, 4,
-      'a webhook of this login failed, or its template',
-      'Ory works: check the webhooks and Actions'],
+    [/^\d+ start hook|^\d+ submit.*\n.*(hook |upstream|giving up|jsonnet|incorrect C|fetching)/, 4,
+      'a webhook or a template of this login failed',
+      'Ory works: check webhooks, Actions, templates'],
 
     [/^200 whoami/, 1,
       'whoami does not confirm the session just made',
@@ -209,31 +209,31 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'the password is right, but Ory failed to verify the session', seeLogs],
     [/^401 whoami/, '1+',
       'Ory rejected the session token it had just issued',
-      'does a gateway strip X-Session-Token? is a database replica late?', endedBy],
+      'does a gateway strip X-Session-Token? is a database replica behind?', endedBy],
     [/^(400|403) logout/, 1,
       'Ory no longer knows this session, or received no body', endedBy, dropsBody],
 
-    [/^5.*\n.*(no such table|no column|Unknown column|locate the|not exist|doesn't exist)/, 4,
-      'Kratos is newer than its database: SQL migrations did not run',
+    [/^5.*\n.*(no such table|(no|Unknown) column|locate the|(relation|column|Table) .*exist)/, 4,
+      'Kratos seems newer than its database: did migrations run?',
       "run 'kratos migrate sql' with the version that runs now"],
     [/^5|^.* error\.code:5/, 4,
       'Ory failed at this step', seeLogs],
     [/^/, 1,
-      "Ory's answer is not as documented", 'see under "got" what it says, or lacks'],
+      "Ory's answer is not as documented", 'see "got": what it says, or lacks'],
   ]
 
   const other: Row[] = [
+    [/^.* firewall|\n.*Request Rejected/, 4,
+      'a firewall in front of Ory blocked this request', passGate],
     [/^(401|407|511)|\n.*(Access credentials are|action was forbidden|SSL certificate was)/, 1,
       'a gateway in front of Ory wants credentials of its own', passGate],
     [/^421|\n.*(Invalid Hostname|CNAME Cross-User|(Error|error code:) 10(00|01|14|16)\b)/, 1,
       'a gateway does not serve the host name in BASE_URL',
-      'check it; for a custom domain, see its CNAME'],
+      'check that name; for a custom domain, its CNAME'],
     [/^429/, '4+',
       'too many requests: a rate limit',
       'run less often: CI runners share a limit',
-      'does it run seldom? then people may be refused, too'],
-    [/^.* firewall|\n.*Request Rejected/, 4,
-      'a firewall in front of Ory blocked this request', passGate],
+      'is it run rarely? then people may be refused, too'],
     [/^30[12378] start/, 1,
       'BASE_URL redirects to another address',
       "is it Ory's API? then set BASE_URL to it, but keep https://", passGate],
@@ -247,7 +247,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       isStart ? 'or does BASE_URL lead to a website or a bucket?' : ''],
     [/^(408|425|502|503|504|52\d|530)/, '4+',
       'a gateway answered, but Ory did not',
-      'is Ory running behind it? 525, 526: is its certificate good?',
+      'is Ory up behind it? 525, 526: check the certificate there',
       isStart && isNetwork ? checkUrl : ''],
     [/^5/, 4,
       'something in front of Ory failed', checkFront],
@@ -265,24 +265,24 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'what answers through the proxy does not speak TLS', checkProxy,
       'does it want a login in a browser? is its URL https by mistake?'],
     [/^/, '4+',
-      'the proxy gave no connection to Ory', checkProxy, isStart ? checkUrl : seeLogs],
+      'no connection to Ory through the proxy', checkProxy, isStart ? checkUrl : seeLogs],
   ]
 
   const nobody: Row[] = [
     [/^\d+ \w+ incomplete/, '4+',
-      'the answer could not be read to its end', checkFront],
+      'the answer was cut off', checkFront],
     [/^TIMEOUT start no-connection|^(ETIMEDOUT|E(HOST|NET)\w+|EADDR\w+|EPERM|EACCES) start/, '4+',
       'no connection could be made to the host in BASE_URL',
       'check host and port, DNS, TLS, firewalls, VPN and IPv6'],
     [/^TIMEOUT start/, 4,
       'the server accepted the connection, but did not answer',
-      'check what listens at the port in BASE_URL'],
+      'is Ory or its database stuck? is the port right?'],
     [/^TIMEOUT/, 4,
       'Ory began this login, but did not answer this step in time',
       'check webhooks, hashing and database; or raise --timeout',
       step === 'submit' ? dropsBody : ''],
     [/^ECONNREFUSED start/, '4+',
-      'nothing listens at the host and port of BASE_URL',
+      'the host in BASE_URL refused the connection',
       isLocal ? 'is Ory running? in a container, localhost is the container' : 'is Ory running?'],
     [/^(ENOTFOUND|EINVAL|EAI_AGAIN|EAI_FAIL) start/, '4+',
       'the host name in BASE_URL was not found',
@@ -295,7 +295,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'does a firewall cut it? is it a forwarded port?', wantsCert],
     [/^(E(AI_)?[A-Z]+|UND_ERR_SOCKET) (submit|whoami|logout)|^\w+ \w+\n.*Invalid EOF/, '4+',
       'the connection was lost after a good start',
-      "check Ory's logs and memory (hashing may use it up)"],
+      seeLogs, 'did hashing use up its memory?'],
 
     [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)/, 4,
       'the certificate has expired or is not valid yet', 'renew it, or correct the clock here'],
@@ -306,7 +306,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'let the server send the whole chain', privateCa],
     [/^(\w*_CERT|CERT|UNABLE_TO|INVALID_CA|INVALID_PURPOSE|UNSPECIFIED)/, 4,
       'the certificate is not trusted on this machine',
-      'a self-signed one may mean that this host has none yet', privateCa],
+      'self-signed? the host in BASE_URL may have none yet', privateCa],
     [/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/, 4,
       'this port does not speak TLS', 'check the port in BASE_URL'],
     [/^(ERR_SSL_|EPROTO)/, 4,
@@ -314,13 +314,13 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'is the custom domain new? is the host in BASE_URL right?', wantsCert,
       'allow TLS 1.2 or later, a common cipher, and HTTP/1.1'],
     [/^(HTTPParserError|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_\w+|BODY_TOO_LARGE) /, 1,
-      'the answer is no valid HTTP, or too large for Ory',
+      'the answer is not valid HTTP, or is too large',
       'is it another service, or altered on its way?'],
     [/\n.*\bbad port\b/, 2,
       'fetch refuses to use the port in BASE_URL', 'give Ory another port'],
     [/^/, 4,
       'the request failed',
-      'see "got"; without a cause, is it a proxy login (407)?'],
+      'see "got"; if it is vague, did a gateway answer 407?'],
   ]
   return { ory, other, proxy: ofProxy, nobody }
 }
@@ -370,7 +370,8 @@ function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   // Through a proxy this machine dials the proxy alone, but TLS is Ory's.
   const isOfDialling =
     /^(TIMEOUT|E(AI_)?[A-Z]+|UND_ERR_SOCKET|HTTPParserError|ERR_SSL_(WRONG|PACKET)_\w+)$/
-  const isProxys = step === 'start' && code !== 'EPROTO' && isOfDialling.test(code)
+  const isLost = step !== 'start' && !/REFUSED|NOTFOUND/.test(code) // on its way
+  const isProxys = !isLost && code !== 'EPROTO' && isOfDialling.test(code)
   if (proxy && status === 0 && (isProxys || /^\d/.test(code))) return 'proxy'
   if (status === 0 || fact === 'incomplete') return 'nobody'
   if (status === 429 || status === 503 || fact || headers.has('www-authenticate')) return 'other'
@@ -599,7 +600,7 @@ async function send(
     const wait = Math.round(waitMs(record.attempts, reply))
     const due = `in ${Math.ceil(wait / 100) / 10} s`
     if (performance.now() + wait >= run.deadline) {
-      failure.hints.unshift(`--timeout leaves no time for the next try, ${due}`)
+      failure.hints.unshift(`the next try, ${due}, would exceed --timeout`)
       throw failure
     }
     run.note(`${step}: got ${came}; trying again ${due} (${record.attempts + 1} of 3)`)
@@ -729,7 +730,7 @@ function readOptions(args: string[]) {
   } catch (error) {
     // Node's message quotes the argument, which could be a password.
     if (!String(error).includes("Option '--timeout"))
-      throw usageError('an argument is no option (BASE_URL, IDENT, PASS are variables)', hint)
+      throw usageError('bad argument (BASE_URL, IDENT and PASS are variables)', hint)
   }
   throw usageError('--timeout takes seconds, above 0 and at most 3600', hint)
 }
@@ -774,7 +775,7 @@ const MISTAKES: readonly [when: RegExp, mistake: string][] = [
     'is a placeholder, not filled in'],
   [/=\s*(op:|vault:|arn:|ENC\[|encrypted:|@Microsoft\.)/, 'names a secret that was not read'],
   [/^PASS=[^@\s]+@[^@\s]+\.\w+$/, 'is an email address, it seems'],
-  [/=\s*ory_\w+_/, "is a key of Ory's, not of a person"],
+  [/=\s*ory_\w+_/, 'is an Ory key, not a password'],
   [/^IDENT=[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i, 'is the id of an identity, it seems'],
 ]
 
@@ -809,7 +810,7 @@ function readHeaders(text: string) {
     const [, name = '', value] = /^\s*([\w-]+):\s*([!-\xff][\t -\xff]*)$/.exec(line) ?? []
     if (!value) throw usageError('HEADERS must have a "Name: value" on each line')
     if (isOurs.test(name) || isHttps.test(name))
-      throw usageError('HEADERS must not have what the login sets itself')
+      throw usageError('HEADERS must not have Cookie, Host or what the login sets')
     headers.append(name, value)
   }
   return Object.fromEntries(headers)
@@ -903,7 +904,7 @@ export async function main(args: string[], env: NodeJS.ProcessEnv, streams: Stre
   } catch (error) {
     // The error's text is left out: it could quote a secret.
     const bug = `ory-login ${VERSION} itself failed (${causeOf(error).code})`
-    const hint = 'if packages are as locked, this is a bug: report it'
+    const hint = 'if it happens again, report it: this is a bug'
     failure = error instanceof Failure ? error : new Failure(1, 'log in', bug, [hint])
   }
   run?.connection.destroy()

@@ -23,8 +23,8 @@ const RUNS: [what: string, harness.Steps, object, code: number, stdout: string, 
   ['a login', {}, FULL, 0, TWO_LINES, /HEADERS: a, b\n/],
   ['no secret', {}, { pass: '' }, 2, '', /^::error/m],
   ['a refusal', harness.recorded('wrong-password'), {}, 3, '', /^::error .*400 4000006/m],
-  ['shell code', {}, { options: '; touch pwned $(touch pwned2)' }, 2, '', /an argument/],
-  ['a pattern', {}, { options: '--v*' }, 2, '', /an argument/],
+  ['shell code', {}, { options: '; touch pwned $(touch pwned2)' }, 2, '', /bad argument/],
+  ['a pattern', {}, { options: '--v*' }, 2, '', /bad argument/],
 ]
 // A runner with Windows has bash from Git, but no commands without an ending, as in BIN.
 describe('the action', { concurrency: 4, skip: process.platform === 'win32' }, () => {

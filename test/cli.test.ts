@@ -82,7 +82,7 @@ test('what npm took for itself is noted, and --version is told', async () => {
 // biome-ignore format: a table
 const OPTIONS: [error: RegExp, ...lines: string[]][] = [
   [/^$/, '--timeout 0.5', '--timeout 3600', '--timeout=.5', '--timeout 007', '--json --verbose'],
-  [/^an argument/, '--zebra=5', '-zebra', '--no-logout', '--HELP', 'zebra', '-hzebra', '-',
+  [/^bad argument/, '--zebra=5', '-zebra', '--no-logout', '--HELP', 'zebra', '-hzebra', '-',
     '-- zebra', '--__proto__', '--logout=zebra', '--timeout 5 zebra'],
   [/^--timeout takes/, '--timeout', '--timeout --zebra', ...['0', '3601', '1e3', '0x9', '1,5', '',
     '+5', '-1', '5s', '.', '5.', 'zebra'].map((value) => `--timeout=${value}`)],

@@ -21,7 +21,7 @@ const RUNS: [code: number, error: RegExp, harness.Steps, NODE_OPTIONS?: string][
   [0, /^$/, {}], [2, /^Node.js 20.18.1 or later is needed/, {}, OLD],
   [3, /^wrong password/, harness.recorded('wrong-password')],
   [4, /^the connection was cut/, { start: harness.cut() }],
-  [1, /or too large/, { start: harness.answer(200, Buffer.alloc(2 ** 21, ' ')) }],
+  [1, /or is too large/, { start: harness.answer(200, Buffer.alloc(2 ** 21, ' ')) }],
 ]
 describe('the built file, alone in a folder', { concurrency: 4 }, () => {
   for (const [code, error, steps, NODE_OPTIONS = ''] of RUNS)

@@ -3,23 +3,10 @@ import assert from 'node:assert/strict'
 import net from 'node:net'
 import { describe, mock, test } from 'node:test'
 import { authority, certify, trust } from './certificates.ts'
-import {
-  answerWith,
-  at,
-  credentials,
-  cut,
-  forward,
-  type Habit,
-  page,
-  run,
-  runChild,
-  STEPS,
-  silence,
-  startOry,
-  startProxy,
-  TWO_LINES,
-} from './harness.ts'
+import * as harness from './harness.ts'
+import { answerWith, at, credentials, cut, forward, type Habit, page, run } from './harness.ts'
 
+const { program, replyOf, runChild, STEPS, silence, startOry, startProxy, TWO_LINES } = harness
 trust(mock)
 // All names lead to this machine.
 const { connect } = net
@@ -52,6 +39,18 @@ const FAILING: readonly [scheme: string, does: string, Habit, dials: number][] =
   ['http', 'waits', () => {}, 1],
   ['https', 'connects, and waits', (socket) => socket.write(CONNECTED), 1],
 ]
+
+test('it is dialled alone, so it alone can refuse a connection, at any step', () => {
+  const config = program.readConfig(through('http://ory.test', { port: 1 }), '')
+  for (const [code, who] of [
+    ['ENOTFOUND', 'proxy'],
+    ['ECONNREFUSED', 'proxy'],
+    ['EPIPE', 'nobody'],
+  ]) {
+    const reply = { ...replyOf(harness.answer(0)), code: `${code}` }
+    assert.equal(program.readReply('submit', reply, '', config).who, who)
+  }
+})
 
 describe('a proxy', { concurrency: 10 }, () => {
   for (const scheme of ['http', 'https'])

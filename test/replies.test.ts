@@ -51,6 +51,7 @@ const SAID: Record<'ory' | 'other' | 'nobody', readonly Said[]> = {
     ['200 logout', 'no JSON', answer(200, TOKEN)],
     ['502 start', '{"a": 1', answer(502, '{"a": 1', { 'content-length': '7' })],
     ['409 start', NAMES.join('; '), answer(409, Object.fromEntries(NAMES.map((a) => [a, a])))],
+    ['404 start error.code:200', 'A?', error(404, 'A?', { code: 200 })],
     ['429 start', 'A.', error(429, 'A.')], ['503 start', 'A.', error(503, 'A.', { id: 'a' })],
     ['401 start', 'A.', error(401, 'A.', {}, { 'www-authenticate': 'Basic' }),
       ...[{ status: 'UNAUTHENTICATED' }, { status: undefined }, { code: '401' }].map((more) =>

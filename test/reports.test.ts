@@ -59,11 +59,11 @@ const CASES: Record<Who, readonly Case[]> = {
     ['changed this', error(500, 'Unable to parse the original request URL')],
     ['not known here', form(7, 'Held by the fraud check.'), 'submit'],
     ['a setting', 'password-method-disabled'],
-    ['cannot find', 'unknown-flow'],
-    ['cannot find', 'expired-flow'],
-    ['webhook of', 'hook-failed'],
-    ['webhook of', 'hook-unreachable'],
-    ['webhook of', 'migration-hook-failed'],
+    ['is unknown', 'unknown-flow'],
+    ['is unknown', 'expired-flow'],
+    ['or a template', 'hook-failed'],
+    ['or a template', 'hook-unreachable'],
+    ['or a template', 'migration-hook-failed'],
     ['whoami does not', SUCCESS.whoami, 'whoami', 'active: false'],
     ['verify the session', error(500, 'database is locked'), 'whoami'],
     ['Ory rejected', 'invalid-token'],
@@ -92,17 +92,17 @@ const CASES: Record<Who, readonly Case[]> = {
     ['wants', '407', PROXY],
     ['allow', '403', PROXY],
     ['speak TLS', 'ERR_SSL_WRONG_VERSION_NUMBER', PROXY],
-    ['no connection', '502', PROXY],
+    ['to Ory through', '502', PROXY],
     ['no connection', 'ECONNREFUSED', { ...NETWORK, ...PROXY }],
   ],
   nobody: [
-    ['answer could', answer(400, '{"id": '), 'submit'],
-    ['answer could', answer(200, '{"id": ')],
+    ['was cut off', answer(400, '{"id": '), 'submit'],
+    ['was cut off', answer(200, '{"id": ')],
     ['no connection', failed('TIMEOUT', 'No.', 'no-connection')],
     ['accepted', 'TIMEOUT'],
     ['this step in time', 'TIMEOUT', 'submit'],
     ['this step in time', 'TIMEOUT', 'whoami'],
-    ['nothing listens', 'ECONNREFUSED', DEMO],
+    ['refused the conn', 'ECONNREFUSED', DEMO],
     ['not found', 'ENOTFOUND'],
     ['cut before', failed('ECONNRESET', 'before secure TLS')],
     ['cut before', 'UND_ERR_SOCKET'],
@@ -121,15 +121,42 @@ const CASES: Record<Who, readonly Case[]> = {
     ['request failed', 'EMFILE'],
   ],
 }
+/** What else chooses a row. */
+// biome-ignore format: a table
+const ALSO: typeof CASES = {
+  ory: [
+    ['a setting', error(500, 'No verification strategy.'), 'submit'],
+    ['is disabled', form(4010011, 'A.'), 'submit'],
+    ['more than a password', form(4000038, 'A.'), 'submit'],
+    ['more than a password', error(422, 'A.'), 'submit'],
+    ['or a template', error(400, 'incorrect Content-Type', { code: 500 }), 'submit'],
+    ['newer', error(500, 'could not locate the table')],
+    ['newer', error(500, 'relation "a" does not exist')],
+    ['failed at', error(500, 'role "kratos" does not exist')],
+    ['failed at', error(400, 'A.', { code: 500 })],
+  ],
+  other: [
+    ['host name', page(403, 'Error 1014')], ['a firewall', page(200, 'Request Rejected')],
+    ['a firewall', answer(429, '', { 'x-vercel-mitigated': 'challenge' })],
+    ['refused this', page(451)], ['Ory did not', page(530)],
+  ],
+  proxy: [],
+  nobody: [
+    ['not found', 'EAI_FAIL'], ['cut before', 'ECONNABORTED'], ['handshake', 'EPROTO', PROXY],
+    ['this port', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'], ['not trusted', 'INVALID_PURPOSE'],
+  ],
+}
 const LISTS = Object.entries(CASES) as [Who, readonly Case[]][]
 const reached = new Set<string>()
 for (const [who, cases] of LISTS)
-  for (const [row, came, at = 'start', fault] of cases) {
+  for (const each of [...cases, ...ALSO[who]]) {
+    const [row, came, at = 'start', fault] = each
     const [to, env] = typeof at === 'string' ? [at, {}] : ['start' as const, at]
     const { step, failure, isRetryable } = explain(came, to, configOf(env), fault)
     const { exit_code, answered_by, error, hints } = failure
     const tries = isRetryable ? 'sent up to 3 times' : 'sent once'
-    report(`${who}, ${step}: exit ${exit_code}, ${tries}`, lineOf(failure))
+    const what = `${who}, ${step}: exit ${exit_code}, ${tries}`
+    if (cases.includes(each)) report(what, lineOf(failure))
     const rows = program.meaningsFor(step, configOf(env))[who]
     const index = rows.findIndex(([, , words]) => words.includes(row))
     reached.add(`${who} ${index}`)

@@ -68,6 +68,7 @@ const REPEATS: [text: string, ...secrets: string[]][] = [
   ['Passw&ouml;rt&#45;Test', 'Passwört-Test'], ['Cafe%CC%81-zebra1', 'Cafe\u0301-zebra1'],
   ['hunter%25F0%259F%2598%2580zebra', 'hunter😀zebra'],
   ['It is 2024 корректная лошадь', '2024 корректная лошадь батарея 2024'],
+  [`hunter${'0a'.repeat(12)}zebra`, 'hunter<zebra'],
   ['It is nter2abcdefg!', 'hunter2-abcdefgh'], ['It is hunter2ab!', 'hunter-2/ab'],
   ['your token is abcdefgh', 'hunter2', 'ABCDEFGH'], ['It is zeb1!', 'zeb1'],
   ['ähnlich', '!@#$%^&'],
@@ -197,13 +198,14 @@ test('ids and a BASE_URL that repeat a secret are withheld', async (t) => {
 })
 
 // biome-ignore format: a table
-const TOKENS: [token: string, password: string, shown: string][] = [
+const TOKENS: [token: string, password: string, shown: string, HEADERS?: string][] = [
+  [TOKEN, PASS, WITHHELD, `A: ${TOKEN.slice(0, 12)}`],
   [TOKEN, PASS, `${TOKEN.slice(0, 24)}…`],
   [TOKEN, 'ory_st_4zWKh7TU', WITHHELD], [ODD, ODD, WITHHELD],
 ]
-for (const [session_token, PASS, shown] of TOKENS)
+for (const [session_token, PASS, shown, HEADERS = ''] of TOKENS)
   test(`of the token ${session_token}, ${shown} is shown beside ${PASS}`, async (t) => {
     const submit = answer(200, bodyOf('submit', { session_token }))
-    const { stdout } = await login(t, { submit }, { PASS })
+    const { stdout } = await login(t, { submit }, { PASS, HEADERS })
     assert.equal(stdout.split('\n')[0], `token: ${shown}`)
   })

@@ -81,7 +81,7 @@ const ODD = ['', 5, null, undefined, ['a'], { id: 'a' }, true, '\ud800']
 const ODD_TOKENS = [...ODD, ' ', 'a b', 'a\r\nx-evil: 1', 'x'.repeat(4097)]
 const ODD_OWNERS = ['text', [IDENTITY], 5, true, []]
 const ODD_IDS = ODD.map((id) => ({ id }))
-const UNPRINTABLE = [' ', 'a\u202eb', 'a\u2028b'].map((id) => ({ id }))
+const UNPRINTABLE = [' ', 'a\u202eb', 'a\u2028b', 'a\u2029b'].map((id) => ({ id }))
 type Never = readonly [got: RegExp, make: (odd: unknown) => harness.Steps, odds: unknown[]]
 // biome-ignore format: a table
 const NEVER_GREEN: readonly Never[] = [
