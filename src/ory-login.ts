@@ -370,8 +370,8 @@ function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   // Through a proxy this machine dials the proxy alone, but TLS is Ory's.
   const isOfDialling =
     /^(TIMEOUT|E(AI_)?[A-Z]+|UND_ERR_SOCKET|HTTPParserError|ERR_SSL_(WRONG|PACKET)_\w+)$/
-  const isLost = step !== 'start' && !/REFUSED|NOTFOUND/.test(code) // on its way
-  const isProxys = !isLost && code !== 'EPROTO' && isOfDialling.test(code)
+  const isDialling = step === 'start' || /REFUSED|NOTFOUND/.test(code)
+  const isProxys = isDialling && code !== 'EPROTO' && isOfDialling.test(code)
   if (proxy && status === 0 && (isProxys || /^\d/.test(code))) return 'proxy'
   if (status === 0 || fact === 'incomplete') return 'nobody'
   if (status === 429 || status === 503 || fact || headers.has('www-authenticate')) return 'other'
