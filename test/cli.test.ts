@@ -13,7 +13,7 @@ const node = [process.execPath]
 const tsx = [...node, '--import', harness.TSX]
 const isPosix = process.platform !== 'win32'
 const REFUSED = harness.recorded('wrong-password')
-/** What makes node run a script before the program. */
+/** Runs a script before the program. */
 const first = (script: string) => ['--import', `data:text/javascript,${encodeURIComponent(script)}`]
 
 // ---- The ways to start it
@@ -27,14 +27,15 @@ const switches = `import fs from 'fs'; fs.rmSync('${other}'); fs.symlinkSync('${
 const runsTypes = Boolean(Reflect.get(process.features, 'typescript'))
 const url = import.meta.resolve('../src/ory-login.ts')
 const npx = [...node, join(ROOT, 'node_modules/tsx/dist/cli.mjs')]
-const stdin = ['sh', '-c', `cd '${ROOT}'; exec "$0" "$@" - < src/ory-login.ts`, ...node]
+const typed = '--input-type=module-typescript'
+const stdin = ['sh', '-c', `cd '${ROOT}'; exec "$0" ${typed} - "$@" < src/ory-login.ts`, ...node]
 // biome-ignore format: a table
 const WAYS: [what: string, isThere: boolean, command: string[]][] = [
   ['npx tsx', true, [...npx, PROGRAM]], ['plain node', runsTypes, [...node, PROGRAM]],
   ['a link', isPosix, [...tsx, link]],
   ['a link that is switched meanwhile', isPosix, [...tsx, ...first(switches), other]],
   ['URL', process.allowedNodeEnvironmentFlags.has('--entry-url'), [...tsx, '--entry-url', url]],
-  ['stdin', isPosix && runsTypes, [...stdin, '--input-type=module-typescript']],
+  ['stdin', isPosix && runsTypes, stdin],
   ['npm run', isPosix, ['npm', '--prefix', ROOT, 'run', '-s', 'login', '--']],
   ['a runner such as vite-node', true, [...tsx, '-e', `import('${url}')`, '/a/file.ts']],
 ]
