@@ -9,7 +9,7 @@
  *
  * In this order: help, the login, what a failure means, a reply, the report, secrets, requests,
  * the set-up, main. The password is read in readConfig, put into a request in logIn, and sent in
- * sendOnce, like the token. All text from outside is printed through fitToShow, but for the start
+ * sendOnce, like the token. Text from the network is printed through fitToShow, but for the start
  * of the token, in resultOf.
  */
 import { randomUUID } from 'node:crypto'
@@ -151,6 +151,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
   const { baseUrl, isLocal, isNetwork, mistakes, proxy, sourceOf } = config
   const { method, path } = STEPS[step]
   const isStart = step === 'start'
+  const isSubmit = step === 'submit'
   const endedBy = 'did another login end it (revoke_active_sessions)?'
   const seeText = 'see what Ory says under "got"'
   const seeLogs = isNetwork ? "see status.ory.com, or ask Ory's support" : "see Ory's logs"
@@ -161,7 +162,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
   const passGate = 'let this check through, or send what it wants in HEADERS'
   const isHttp = isStart && baseUrl.startsWith('http:')
   const wantsHttps = isHttp ? 'does this port want https:// in BASE_URL?' : ''
-  const wantsCert = 'does it want a client certificate? none is sent'
+  const wantsCert = isHttp ? '' : 'does it want a client certificate? none is sent'
   const privateCa = 'with a private CA, set NODE_EXTRA_CA_CERTS to its PEM file'
 
   const ory: Row[] = [
@@ -279,8 +280,8 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'is Ory or its database stuck? is the port right?'],
     [/^TIMEOUT/, 4,
       'Ory began this login, but did not answer this step in time',
-      'check webhooks, hashing and database; or raise --timeout',
-      step === 'submit' ? dropsBody : ''],
+      `check ${isSubmit ? 'webhooks, hashing and ' : ''}its database; or raise --timeout`,
+      isSubmit ? dropsBody : ''],
     [/^ECONNREFUSED start/, '4+',
       'the host in BASE_URL refused the connection',
       isLocal ? 'is Ory running? in a container, localhost is the container' : 'is Ory running?'],
@@ -306,7 +307,7 @@ export function meaningsFor(step: Step, config: Config): Record<Who, Row[]> {
       'let the server send the whole chain', privateCa],
     [/^(\w*_CERT|CERT|UNABLE_TO|INVALID_CA|INVALID_PURPOSE|UNSPECIFIED)/, 4,
       'the certificate is not trusted on this machine',
-      'self-signed? the host in BASE_URL may have none yet', privateCa],
+      'self-signed? the real one may not be issued yet', privateCa],
     [/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)/, 4,
       'this port does not speak TLS', 'check the port in BASE_URL'],
     [/^(ERR_SSL_|EPROTO)/, 4,
@@ -368,10 +369,10 @@ export function readReply(step: Step, reply: Reply, fault: string, config: Confi
 function whoAnswered(step: Step, reply: Reply, { proxy }: Config): Who {
   const { status, code, fact, headers, text, json } = reply
   // Through a proxy this machine dials the proxy alone, but TLS is Ory's.
-  const isOfDialling =
+  const dialFaults =
     /^(TIMEOUT|E(AI_)?[A-Z]+|UND_ERR_SOCKET|HTTPParserError|ERR_SSL_(WRONG|PACKET)_\w+)$/
   const isDialling = step === 'start' || /REFUSED|NOTFOUND/.test(code)
-  const isProxys = isDialling && code !== 'EPROTO' && isOfDialling.test(code)
+  const isProxys = isDialling && code !== 'EPROTO' && dialFaults.test(code)
   if (proxy && status === 0 && (isProxys || /^\d/.test(code))) return 'proxy'
   if (status === 0 || fact === 'incomplete') return 'nobody'
   if (status === 429 || status === 503 || fact || headers.has('www-authenticate')) return 'other'
@@ -688,7 +689,7 @@ export function readBody(reply: Reply): Reply {
 function causeOf(error: unknown): { code: string; text: string } {
   if (!(error instanceof Error)) return { code: 'unknown', text: String(error) }
   if (error.cause) return causeOf(error.cause)
-  // Of two addresses that refuse; it has no text of its own.
+  // That of two addresses which refuse has no text of its own.
   const errors: unknown[] = error instanceof AggregateError ? error.errors : [error]
   const text = errors.map((each) => fields(each).reason ?? fields(each).message).join(', ')
   // Of a proxy, undici says "Proxy response (403) …" or "Proxy … Required (407)".
@@ -829,11 +830,11 @@ export function readConfig(env: NodeJS.ProcessEnv, file: string) {
     if (env[name] !== undefined) return 'the environment'
     return dotenv[name] === undefined ? 'the demo' : '.env'
   }
-  const all = (names: string[]) => names.join(' and ')
+  const list = new Intl.ListFormat('en-GB')
   const example = 'write it like https://your-slug.projects.oryapis.com'
   for (const [when, fault, hint = example] of FAULTS) {
     const names = VARIABLES.filter((name) => when.test(`${name}=${values[name]}`))
-    if (names[0]) throw usageError(`${all(names)} ${fault}`, hint)
+    if (names[0]) throw usageError(`${list.format(names)} ${fault}`, hint)
   }
   if (!/^https?:\/\//i.test(values.BASE_URL) || !URL.canParse(values.BASE_URL))
     throw usageError('BASE_URL must be an http:// or https:// URL, with a valid port', example)
@@ -847,7 +848,7 @@ export function readConfig(env: NodeJS.ProcessEnv, file: string) {
   const missing = unset.filter((name) => name !== 'BASE_URL')
   const noFile = file ? 'see --help' : 'there is no .env here, or it is empty'
   if (missing.length === 1 || (missing[0] && !isLocal))
-    throw usageError(`${all(missing)} must be set`, noFile)
+    throw usageError(`${list.format(missing)} must be set`, noFile)
 
   const mistakes: string[] = []
   for (const [when, mistake] of MISTAKES)

@@ -54,7 +54,7 @@ const READ: Record<string, Row[]> = {
   error: [
     [/^BASE_URL must not be empty$/, 'BASE_URL', ['']],
     [/^IDENT must not be empty$/, 'IDENT', ['\t\r\n \u00a0\ufeff']],
-    [/^BASE_URL and IDENT and PASS must not be empty$/, 'BASE_URL IDENT PASS', [' ']],
+    [/^BASE_URL, IDENT and PASS must not be empty$/, 'BASE_URL IDENT PASS', [' ']],
     [/^IDENT and PASS must be in UTF-8$/, BOTH, ['zebra\ufffd']],
     [/must not have quotes/, 'BASE_URL', ['"https://zebra"', "'a", '\u201ca',
       '<a', 'http://a/$A', 'http://{zebra}',
